@@ -1,0 +1,1 @@
+"""Film -> batch: sources, the prepared dataset, fitted features, batches. NumPy only, no jax."""

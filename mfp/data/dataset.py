@@ -1,0 +1,125 @@
+"""Prepare `movie_feedback` once, and open it: random access to (Film, Outcome) of each split."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import overload
+
+from mfp.config import ConfigError, DataConfig
+from mfp.data.sources import Source, open_source
+from mfp.film import Film, Outcome
+from mfp.tables import Reject
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset on disk."""
+
+    folder: Path
+    fingerprint: str  # of source content, split dates and record format
+    splits: dict[str, Films]
+    rejects: list[dict]  # what could not be used: file, row, id, field, reason
+
+
+class Films(Sequence[tuple[Film, Outcome]]):
+    """The films of one split, read from disk on access; safe to share between threads."""
+
+    def __init__(self, records: Sequence):
+        self._records = records
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Film, Outcome]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[Film, Outcome]]: ...
+    def __getitem__(self, index):
+        from mfp.data.builder import records
+
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return records.decode(self._records[index % len(self)])
+
+    def __iter__(self) -> Iterator[tuple[Film, Outcome]]:
+        return (self[i] for i in range(len(self)))
+
+
+def prepare(
+    config: DataConfig,
+    warn: Callable[[str], None] = print,
+    on_film: Callable[[], None] = lambda: None,
+) -> Dataset:
+    """Open the prepared dataset of a config, preparing it first where its content is new.
+
+    `warn` is told of unknown columns, `on_film` after each film that is written.
+
+    Raises:
+      ConfigError: the source is missing, or a split has no films.
+    """
+    source = open_source(config, warn)
+    fingerprint = _fingerprint(source, config)
+    name = f"{source.name}-{fingerprint[:16]}"
+    # TFDS takes most of a second to import: not before it is needed.
+    import tensorflow_datasets as tfds
+
+    from mfp.data.builder import movie_feedback
+
+    tfds.disable_progress_bar()
+    logging.getLogger("absl").setLevel(logging.ERROR)  # it announces each custom config
+    rejects: list[Reject] = []
+    builder = movie_feedback.MovieFeedback(
+        data_dir=str(Path(config.prepared).expanduser().absolute()),
+        config=movie_feedback.FilmsConfig(
+            name=name,
+            description=f"{source.name}, split {asdict(config.split)}",
+            source=source,
+            split=config.split,
+            on_reject=rejects.append,
+            on_film=on_film,
+        ),
+        file_format="array_record",
+    )
+    folder = Path(builder.data_dir)
+    rejects_file = folder / "rejects.jsonl"
+    if not rejects_file.exists():  # written last: its absence means unprepared or half-prepared
+        _write(builder)
+        lines = [json.dumps(reject.to_json()) for reject in rejects]
+        rejects_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    empty = [s for s in movie_feedback.SPLITS if not builder.info.splits[s].num_examples]
+    if empty:
+        raise ConfigError(
+            f"data.split: no film falls into {', '.join(empty)}; "
+            f"move the dates (see {rejects_file} for what was left out)"
+        )
+    return Dataset(
+        folder,
+        fingerprint,
+        {s: Films(builder.as_data_source(split=s)) for s in movie_feedback.SPLITS},
+        [json.loads(line) for line in rejects_file.read_text(encoding="utf-8").splitlines()],
+    )
+
+
+def _fingerprint(source: Source, config: DataConfig) -> str:
+    from mfp.data.builder.records import RECORD_VERSION
+
+    parts = [source.name, source.fingerprint(), asdict(config.split), RECORD_VERSION]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _write(builder) -> None:
+    """Run TFDS, whose announcements ("Downloading ...") would only puzzle a reader."""
+    folder = Path(builder.data_dir)
+    if folder.exists():
+        shutil.rmtree(folder)
+    with contextlib.redirect_stdout(None):
+        builder.download_and_prepare()

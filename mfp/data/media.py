@@ -1,0 +1,62 @@
+"""Poster and trailer files: found inside the media folder only, bounded, as encoded bytes."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from mfp.film import Film
+
+# Largest file taken, in bytes.
+MAX_BYTES = {"poster": 20_000_000, "trailer": 300_000_000}
+MEDIA_FIELDS = tuple(MAX_BYTES)
+
+
+class MediaError(ValueError):
+    """A media file that cannot be used; the message is the reason and remedy."""
+
+
+def locate(name: str, relative: str, folder: Path) -> Path:
+    """The regular file that a table's relative path means.
+
+    Raises:
+      MediaError: the path leaves the folder (absolute, '..', a link out), is missing, is not a
+        regular file, is empty or is too large.
+    """
+    root = folder.resolve()
+    try:
+        path = (root / relative).resolve()
+        if not path.is_relative_to(root):
+            raise MediaError(f"'{relative}' leaves the media folder; use a path inside it")
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        if isinstance(error, MediaError):
+            raise
+        raise MediaError(f"'{relative}' is not in the media folder; correct or empty it") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise MediaError(f"'{relative}' is not a file")
+    if status.st_size == 0:
+        raise MediaError(f"'{relative}' is an empty file")
+    if status.st_size > MAX_BYTES[name]:
+        raise MediaError(f"'{relative}' is larger than {MAX_BYTES[name] // 1_000_000} MB")
+    return path
+
+
+def read(name: str, relative: str, folder: Path) -> bytes:
+    """The encoded bytes of a film's media file. Raises MediaError as `locate` does."""
+    try:
+        return locate(name, relative, folder).read_bytes()
+    except OSError as error:
+        raise MediaError(f"'{relative}' cannot be read: {error.strerror}") from None
+
+
+def paths(film: Film, folder: Path) -> Iterator[Path]:
+    """The usable media files of a film."""
+    for name in MEDIA_FIELDS:
+        relative = getattr(film, name)
+        if relative:
+            try:
+                yield locate(name, relative, folder)
+            except MediaError:
+                continue  # reported when the film is prepared

@@ -1,0 +1,74 @@
+"""Dates that may be known only to the month or the year."""
+
+from __future__ import annotations
+
+import calendar
+import datetime
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+FIRST_YEAR, LAST_YEAR = 1870, 2100
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class PartialDate:
+    """A date known to the day, the month or only the year. A missing part is None.
+
+    Many catalogues write 1 January for "some day of that year": the precision is kept, so
+    that a placeholder is never taken for a real day.
+    """
+
+    year: int
+    month: int | None = None
+    day: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> PartialDate:
+        """From 'YYYY', 'YYYY-MM', 'YYYY-MM-DD' or an ISO date with a time.
+
+        Raises:
+          ValueError: saying what to write instead.
+        """
+        match = _ISO_DATE.fullmatch(text.strip())
+        if match is None:
+            raise ValueError(f"{short(text)} is not a date; write YYYY-MM-DD, YYYY-MM or YYYY")
+        year, month, day = (None if part is None else int(part) for part in match.groups())
+        assert year is not None
+        if not FIRST_YEAR <= year <= LAST_YEAR:
+            raise ValueError(
+                f"{short(text)} is outside {FIRST_YEAR}-{LAST_YEAR}; write the year of release"
+            )
+        try:
+            datetime.date(year, month or 1, day or 1)
+        except ValueError:
+            raise ValueError(f"{short(text)} is not a day of the calendar") from None
+        return cls(year, month, day)
+
+    @property
+    def precision(self) -> Literal["year", "month", "day"]:
+        return "year" if self.month is None else "month" if self.day is None else "day"
+
+    def first_day(self) -> datetime.date:
+        return datetime.date(self.year, self.month or 1, self.day or 1)
+
+    def last_day(self) -> datetime.date:
+        """The latest day that the date may mean."""
+        month = self.month or 12
+        return datetime.date(self.year, month, self.day or calendar.monthrange(self.year, month)[1])
+
+    def __str__(self) -> str:
+        parts = [f"{self.year:04d}"]
+        parts += [f"{part:02d}" for part in (self.month, self.day) if part is not None]
+        return "-".join(parts)
+
+
+_ISO_DATE = re.compile(
+    r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z?)?)?)?"
+)
+
+
+def short(value: object) -> str:
+    """A value as an error message shows it: quoted, at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "...'"

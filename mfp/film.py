@@ -1,0 +1,203 @@
+"""Film and Outcome: the public record, its fields, their kinds and availability.
+
+Pure: a raw row becomes a Film in `mfp/rows.py`, a file becomes rows in `mfp/tables.py`.
+
+Every field has an *availability*. A `pre_release` field is known before the film opens; a
+`post_release` field (reviews, votes) is not, and a pre-release model may not use it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mfp.dates import PartialDate
+
+Availability = Literal["pre_release", "post_release"]
+Kind = Literal["text", "names", "texts", "number", "date", "path"]
+
+VERDICTS = ("flop", "average", "hit", "superhit")
+
+# Longest text kept of one cell; a plot is a few thousand characters, a script is not a plot.
+MAX_TEXT = 100_000
+MAX_NAMES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What is known of a film. Every field but `title` may be missing (None or empty)."""
+
+    title: str
+    id: str = ""
+    release_date: PartialDate | None = None
+    runtime_minutes: float | None = None
+    genres: tuple[str, ...] = ()
+    directors: tuple[str, ...] = ()
+    writers: tuple[str, ...] = ()
+    cast: tuple[str, ...] = ()
+    keywords: tuple[str, ...] = ()
+    companies: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    countries: tuple[str, ...] = ()
+    certificate: str = ""
+    budget_usd: float | None = None
+    plot: str = ""
+    tagline: str = ""
+    poster: str = ""
+    trailer: str = ""
+    reviews: tuple[str, ...] = ()
+    vote_count: float | None = None
+    popularity: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a film was received. Every target may be missing (None)."""
+
+    rating: float | None = None  # 0-10
+    revenue_usd: float | None = None
+    verdict: str | None = None  # one of VERDICTS, where a table states it
+
+
+@dataclass(frozen=True)
+class Field:
+    """One column of the record."""
+
+    kind: Kind
+    availability: Availability = "pre_release"
+    aliases: tuple[str, ...] = ()
+    low: float | None = None  # inclusive bounds of a number
+    high: float | None = None
+    zero_is_missing: bool = False  # catalogues write 0 for "unknown"
+    unit: str = ""
+
+
+FIELDS: dict[str, Field] = {
+    "title": Field("text", aliases=("name", "movie", "film")),
+    "id": Field("text", aliases=("imdb_id", "imdbid", "film_id", "tmdb_id")),
+    "release_date": Field("date", aliases=("released", "date", "year", "release_year")),
+    "runtime_minutes": Field(
+        "number",
+        aliases=("runtime",),
+        low=0,
+        high=6000,
+        zero_is_missing=True,
+        unit="minutes",
+    ),
+    "genres": Field("names", aliases=("genre",)),
+    "directors": Field("names", aliases=("director",)),
+    "writers": Field("names", aliases=("writer",)),
+    "cast": Field("names", aliases=("actors", "stars")),
+    "keywords": Field("names", aliases=("keyword",)),
+    "companies": Field("names", aliases=("company", "production", "studio")),
+    "languages": Field("names", aliases=("language",)),
+    "countries": Field("names", aliases=("country",)),
+    "certificate": Field("text", aliases=("mpaa",)),
+    "budget_usd": Field(
+        "number",
+        aliases=("budget",),
+        low=0,
+        high=1e10,
+        zero_is_missing=True,
+        unit="US dollars",
+    ),
+    "plot": Field("text", aliases=("overview", "synopsis", "description")),
+    "tagline": Field("text"),
+    "poster": Field("path"),
+    "trailer": Field("path"),
+    "reviews": Field("texts", "post_release"),
+    "vote_count": Field("number", "post_release", low=0, high=1e12),
+    "popularity": Field("number", "post_release", low=0, high=1e12),
+}
+assert set(FIELDS) == {f.name for f in dataclasses.fields(Film)}
+
+TARGET_FIELDS: dict[str, Field] = {
+    "rating": Field("number", "post_release", low=0, high=10),
+    "revenue_usd": Field(
+        "number",
+        "post_release",
+        aliases=("revenue", "box_office", "boxoffice", "gross"),
+        low=0,
+        high=1e11,
+        zero_is_missing=True,
+        unit="US dollars",
+    ),
+    "verdict": Field("text", "post_release"),
+}
+
+SET_FIELDS = (*(n for n, f in FIELDS.items() if f.kind == "names"), "certificate")
+TEXT_FIELDS = ("title", "plot", "tagline")
+
+
+def _cycle(
+    part: Callable[[PartialDate], float | None], trigonometric: Callable[[float], float]
+) -> Callable[[Film], float | None]:
+    """A calendar position in turns (0 to 1) as one coordinate of the unit circle."""
+
+    def number(film: Film) -> float | None:
+        turn = None if film.release_date is None else part(film.release_date)
+        return None if turn is None else trigonometric(2 * math.pi * turn)
+
+    return number
+
+
+def _season(date: PartialDate) -> float | None:
+    if date.month is None:
+        return None
+    middle = date.first_day() if date.day else datetime.date(date.year, date.month, 15)
+    return middle.timetuple().tm_yday / 365.25
+
+
+def _weekday(date: PartialDate) -> float | None:
+    return date.first_day().weekday() / 7 if date.precision == "day" else None
+
+
+def _count(name: str) -> Callable[[Film], float | None]:
+    return lambda film: float(len(getattr(film, name))) or None  # an empty list is "not given"
+
+
+# Numbers computed from one film alone.
+DERIVED_NUMBERS: dict[str, Callable[[Film], float | None]] = {
+    "release_year": lambda film: film.release_date and float(film.release_date.year),
+    "season_sin": _cycle(_season, math.sin),
+    "season_cos": _cycle(_season, math.cos),
+    "weekday_sin": _cycle(_weekday, math.sin),
+    "weekday_cos": _cycle(_weekday, math.cos),
+    **{f"{name}_count": _count(name) for name in SET_FIELDS if name != "certificate"},
+}
+NUMBER_INPUTS = (
+    *(n for n, f in FIELDS.items() if f.kind == "number"),
+    *DERIVED_NUMBERS,
+)
+
+
+def is_post_release(name: str) -> bool:
+    """Whether an input field is known only after the film opened."""
+    return name in FIELDS and FIELDS[name].availability == "post_release"
+
+
+def number(film: Film, name: str) -> float | None:
+    """A number field or a derived number of the film; None where it is missing."""
+    derived = DERIVED_NUMBERS.get(name)
+    return derived(film) if derived else getattr(film, name)
+
+
+def names(film: Film, name: str) -> tuple[str, ...]:
+    """The members of a set field; the certificate is a set of at most one."""
+    value = getattr(film, name)
+    return value if isinstance(value, tuple) else ((value,) if value else ())
+
+
+def to_json(film: Film) -> dict[str, Any]:
+    """The film's known fields as JSON values; `rows.parse` reads them back."""
+    values = {f.name: getattr(film, f.name) for f in dataclasses.fields(film)}
+    values["release_date"] = film.release_date and str(film.release_date)
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in values.items()
+        if value is not None and value != "" and value != ()
+    }

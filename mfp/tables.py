@@ -1,0 +1,260 @@
+"""Files of films: CSV, JSON Lines and JSON as a stream of records and rejected rows.
+
+The one place that opens a table. Rows are read one at a time, so that a table of any length
+fits in memory (a .json file is read whole: use JSON Lines for long ones).
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+from mfp import rows
+from mfp.dates import short
+from mfp.film import Film, Outcome
+
+MAX_CELL = 4_000_000  # characters of one CSV cell or one JSON line
+MAX_JSON = 512_000_000  # bytes of a .json file, which is read whole
+
+STANDARD_INPUT = "<stdin>"
+
+
+class TableError(ValueError):
+    """A file that cannot be read at all; the message names the file and the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a row stands: the row number that a spreadsheet shows, or the line or item number."""
+
+    file: str
+    row: int
+    id: str = ""
+
+    def __str__(self) -> str:
+        name = f" ({self.id})" if self.id else ""
+        return f"{Path(self.file).name}, row {self.row}{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row that could be read."""
+
+    place: Place
+    film: Film
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row, or one field of it, that could not be used, with the reason and remedy."""
+
+    place: Place
+    field: str
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.place}, {self.field}: {self.reason}"
+            if self.field
+            else (f"{self.place}: {self.reason}")
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        place = self.place
+        values = {"file": place.file, "row": place.row, "id": place.id}
+        return values | {"field": self.field, "reason": self.reason}
+
+
+def read(
+    path: str | Path,
+    stream: BinaryIO | None = None,
+    warn: Callable[[str], None] = print,
+) -> Iterator[Record | Reject]:
+    """Every row of a table as a Record or a Reject, in order.
+
+    The format follows from the file's ending (.csv, .tsv, .jsonl, .ndjson, .json), else from
+    its first character. `warn` is told once of each column that is not a field.
+
+    Args:
+      path: the file, or the name to show for `stream`.
+      stream: an open binary stream to read instead (standard input).
+
+    Raises:
+      TableError: the file is missing, empty, binary, or has no usable header.
+    """
+    unknown: set[str] = set()
+    for place, values in _rows(path, stream):
+        if isinstance(values, _Bad):
+            yield Reject(place, "", values.reason)
+            continue
+        for column in values:
+            if column not in unknown and rows.canonical_name(column) is None:
+                unknown.add(column)
+                warn(f"{Path(place.file).name}: column {short(column)} is not a field; ignored")
+        try:
+            film, outcome = rows.parse(values)
+        except rows.FieldError as error:
+            yield Reject(Place(place.file, place.row, _id(values)), error.name, error.reason)
+        else:
+            yield Record(Place(place.file, place.row, film.id), film, outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bad:
+    reason: str
+
+
+_Row = tuple[Place, "Mapping[str, Any] | _Bad"]
+
+
+def _id(values: Mapping[str, Any]) -> str:
+    for column, value in values.items():
+        if rows.canonical_name(column) == "id" and isinstance(value, str | int):
+            return str(value)[:60]
+    return ""
+
+
+def _rows(path: str | Path, stream: BinaryIO | None) -> Iterator[_Row]:
+    name = str(path)
+    try:
+        with stream or open(path, "rb") as binary:
+            head = _peek(binary)
+            if not head[0].strip():
+                raise TableError(f"{name}: is empty; expected films as CSV, JSON Lines or JSON")
+            binary = head[1]
+            suffix = Path(name).suffix.lower() if stream is None else ""
+            kind = _SUFFIXES.get(suffix) or _guess(head[0])
+            if kind == "json":
+                yield from _json_rows(binary, name)
+                return
+            encoding = "utf-16" if head[0][:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+            if encoding == "utf-8-sig" and b"\0" in head[0]:
+                raise TableError(f"{name}: is a binary file, not CSV, JSON Lines or JSON")
+            # Undecodable bytes become lone surrogates, so that only their row is rejected.
+            text = io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="")
+            yield from (_csv_rows if kind == "csv" else _json_line_rows)(text, name)
+    except FileNotFoundError:
+        raise TableError(f"{name}: no such file") from None
+    except IsADirectoryError:
+        raise TableError(f"{name}: is a folder; name a .csv, .jsonl or .json file") from None
+    except OSError as error:
+        raise TableError(f"{name}: cannot be read: {error.strerror or error}") from None
+
+
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+
+
+def _peek(stream: BinaryIO) -> tuple[bytes, Any]:
+    buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
+    return buffered.peek(4096)[:4096], buffered
+
+
+def _guess(head: bytes) -> str:
+    """The format of a stream: an array or a spread-out object is JSON, an object a line JSONL."""
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"["):
+        return "json"
+    if start.startswith(b"{"):
+        try:
+            json.loads(start.split(b"\n", 1)[0])
+        except ValueError:
+            return "json"
+        return "jsonl"
+    return "csv"
+
+
+def _csv_rows(text: TextIO, name: str) -> Iterator[_Row]:
+    csv.field_size_limit(MAX_CELL)
+    try:
+        header_line = text.readline(MAX_CELL)
+        delimiter = max(",;\t", key=header_line.count)
+        header = next(csv.reader([header_line], delimiter=delimiter), [])
+    except csv.Error as error:
+        raise TableError(f"{name}: the header cannot be read as CSV: {error}") from None
+    header = [column.strip() for column in header]
+    if not any(rows.canonical_name(column) == "title" for column in header):
+        found = ", ".join(short(c) for c in header[:8])
+        raise TableError(
+            f"{name}: no 'title' column; the first row must name the columns (found: {found})"
+        )
+    repeated = {column for column in header if header.count(column) > 1 and column}
+    if repeated:
+        raise TableError(f"{name}: column {short(min(repeated))} stands twice in the header")
+    reader = csv.reader(text, delimiter=delimiter)
+    number = 1  # the header is row 1, as in a spreadsheet
+    while True:
+        number += 1
+        place = Place(name, number)
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield place, _Bad(f"cannot be read as CSV: {error}")
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        if len(cells) != len(header):
+            yield place, _Bad(f"has {len(cells)} cells, the header has {len(header)}")
+        elif any(_is_undecoded(cell) for cell in cells):
+            yield place, _Bad("is not UTF-8; save the file as UTF-8")
+        else:
+            yield (
+                place,
+                {column: cell for column, cell in zip(header, cells, strict=True) if column},
+            )
+
+
+def _is_undecoded(text: str) -> bool:
+    return not text.isascii() and any("\udc80" <= char <= "\udcff" for char in text)
+
+
+def _json_line_rows(text: TextIO, name: str) -> Iterator[_Row]:
+    number = 0
+    while line := text.readline(MAX_CELL):
+        number += 1
+        place = Place(name, number)
+        if len(line) >= MAX_CELL and not line.endswith("\n"):
+            while (rest := text.readline(MAX_CELL)) and not rest.endswith("\n"):
+                pass
+            yield place, _Bad(f"is longer than {MAX_CELL} characters")
+        elif line.strip():
+            yield place, _json_object(line)
+
+
+def _json_object(line: str) -> Mapping[str, Any] | _Bad:
+    if _is_undecoded(line):
+        return _Bad("is not UTF-8; save the file as UTF-8")
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return _Bad(f"is not JSON: {error}")
+    return value if isinstance(value, dict) else _Bad(f"{short(value)} is not a JSON object")
+
+
+def _json_rows(binary: BinaryIO, name: str) -> Iterator[_Row]:
+    content = binary.read(MAX_JSON + 1)
+    if len(content) > MAX_JSON:
+        raise TableError(f"{name}: is larger than {MAX_JSON} bytes; write JSON Lines instead")
+    try:
+        document = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise TableError(f"{name}: is not JSON: {error}") from None
+    items = document if isinstance(document, list) else [document]
+    if not items:
+        raise TableError(f"{name}: holds no films")
+    for number, item in enumerate(items, start=1):
+        good = item if isinstance(item, dict) else _Bad(f"{short(item)} is not a JSON object")
+        yield Place(name, number), good
