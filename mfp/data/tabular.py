@@ -1,0 +1,125 @@
+"""Numbers and names: fitted on training films, applied unchanged everywhere.
+
+Letters: D numbers, P members of a set.
+"""
+
+from __future__ import annotations
+
+import statistics
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+PADDING, UNKNOWN = 0, 1  # ids of every vocabulary; known names start at 2
+FIRST_NAME = 2
+
+# Numbers whose future values lie outside the training range: scaled linearly, so that they
+# extrapolate. All others are quantile-normalised, which tames wrong values and long tails.
+LINEAR_NUMBERS = frozenset({"release_year"})
+_KNOTS = 65
+_CLIP = 3.0  # standard deviations
+
+
+@dataclass(frozen=True)
+class NumberTransform:
+    """A number to about N(0, 1), piecewise linear through (knots, scores)."""
+
+    knots: tuple[float, ...]  # rising
+    scores: tuple[float, ...]
+
+    @classmethod
+    def fit(cls, values: Sequence[float], linear: bool) -> NumberTransform:
+        """From the known training values (at least one)."""
+        data = np.asarray(values, np.float64)
+        if linear:
+            mean, deviation = float(data.mean()), float(data.std()) or 1.0
+            return cls((mean - deviation, mean + deviation), (-1.0, 1.0))
+        # The knots are quantiles; a value that fills several of them gets their mean score.
+        levels = (np.arange(_KNOTS) + 0.5) / _KNOTS
+        normal = statistics.NormalDist()
+        scores = np.array([normal.inv_cdf(level) for level in levels])
+        quantiles = np.quantile(data, levels)
+        knots, where = np.unique(quantiles, return_inverse=True)
+        mean_scores = np.bincount(where, weights=scores) / np.bincount(where)
+        return cls(tuple(knots.tolist()), tuple(mean_scores.tolist()))
+
+    def __call__(self, value: float, linear: bool) -> float:
+        if linear:
+            middle = (self.knots[0] + self.knots[1]) / 2
+            return (value - middle) / ((self.knots[1] - self.knots[0]) / 2)
+        score = float(np.interp(value, self.knots, self.scores))
+        return min(max(score, -_CLIP), _CLIP)
+
+
+def fold(name: str) -> str:
+    """The key under which a name is found: case, width and spacing do not matter."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Names with ids from 2; id 0 is padding and id 1 any name not seen often enough."""
+
+    names: tuple[str, ...]  # most frequent first
+
+    @classmethod
+    def fit(cls, films: Iterable[Iterable[str]], min_films: int, max_names: int) -> Vocabulary:
+        """From the names of each training film; a name counts once per film."""
+        counts: Counter[str] = Counter()
+        spelling: dict[str, str] = {}
+        for names in films:
+            keys = {fold(name): name for name in names}
+            counts.update(keys)
+            for key, name in keys.items():
+                spelling.setdefault(key, name)
+        return cls.from_counts(counts, spelling, min_films, max_names)
+
+    @classmethod
+    def from_counts(
+        cls, counts: Mapping[str, int], spelling: Mapping[str, str], min_films: int, max_names: int
+    ) -> Vocabulary:
+        """The most frequent names, ties in alphabetical order, so that a fit is reproducible."""
+        kept = sorted(
+            (key for key, count in counts.items() if count >= min_films and key),
+            key=lambda key: (-counts[key], key),
+        )
+        return cls(tuple(spelling[key] for key in kept[:max_names]))
+
+    @cached_property
+    def ids(self) -> dict[str, int]:
+        return {fold(name): i for i, name in enumerate(self.names, start=FIRST_NAME)}
+
+    @property
+    def size(self) -> int:
+        """Number of ids, padding and unknown included."""
+        return len(self.names) + FIRST_NAME
+
+    def encode(self, names: Iterable[str], length: int, ordered: bool) -> np.ndarray:
+        """Ids [P = length], padded with 0.
+
+        Of a longer list an ordered field keeps the first members; an unordered one the most
+        frequent names, since its first ones would be an accident of the alphabet.
+        """
+        found = [self.ids.get(fold(name), UNKNOWN) for name in names]
+        if not ordered:
+            found.sort(key=lambda i: (i == UNKNOWN, i))
+        row = np.zeros(length, np.int32)
+        row[: min(length, len(found))] = found[:length]
+        return row
+
+
+def transform_to_json(transform: NumberTransform) -> dict[str, Any]:
+    return {"knots": list(transform.knots), "scores": list(transform.scores)}
+
+
+def transform_from_json(values: Mapping[str, Any]) -> NumberTransform:
+    """Raises ValueError where the values are no transform."""
+    knots, scores = (tuple(float(v) for v in values[key]) for key in ("knots", "scores"))
+    if not knots or len(knots) != len(scores) or list(knots) != sorted(set(knots)):
+        raise ValueError("knots must rise and have one score each")
+    return NumberTransform(knots, scores)

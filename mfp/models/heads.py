@@ -1,0 +1,45 @@
+"""One linear head per target, and the way back from the network's scale to natural units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import jax
+from flax import linen as nn
+
+from mfp.film import VERDICTS
+
+_WIDTH = {"rating": 1, "revenue": 1, "hit": 1, "verdict": len(VERDICTS)}
+
+
+class Heads(nn.Module):
+    """Fused vector [B, D] -> outputs: rating, revenue, hit [B]; verdict [B, 4].
+
+    Regressions are in the network's scale (mean 0, deviation 1), hit and verdict are logits.
+    Weights start at zero: an untrained network predicts the training mean.
+    """
+
+    targets: tuple[str, ...]
+
+    @nn.compact
+    def __call__(self, x_BxD: jax.Array) -> dict[str, jax.Array]:
+        outputs = {}
+        for name in self.targets:
+            y = nn.Dense(_WIDTH[name], kernel_init=nn.initializers.zeros, name=name)(x_BxD)
+            outputs[name] = y[:, 0] if _WIDTH[name] == 1 else y
+        return outputs
+
+
+def natural_units(
+    outputs: Mapping[str, jax.Array], mean: Mapping[str, float], deviation: Mapping[str, float]
+) -> dict[str, jax.Array]:
+    """Rating 0-10, revenue in log10 dollars, probability of a hit, and of each verdict."""
+    natural = {}
+    for name, y in outputs.items():
+        if name == "hit":
+            natural[name] = jax.nn.sigmoid(y)
+        elif name == "verdict":
+            natural[name] = jax.nn.softmax(y, axis=-1)
+        else:
+            natural[name] = y * deviation[name] + mean[name]
+    return natural

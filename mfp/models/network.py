@@ -1,0 +1,81 @@
+"""The multimodal network: an encoder per modality, a fusion, a head per target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from mfp.config import ModelConfig
+from mfp.models.fusion import ConcatenationFusion
+from mfp.models.heads import Heads
+from mfp.models.tabular import NumbersEncoder, SetEncoder
+from mfp.models.text import TextEncoder
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """What the fitted features decide of the network; hashable."""
+
+    numbers: int  # D; 0 for none
+    sets: tuple[tuple[str, tuple[str, ...]], ...]  # (modality, its set fields)
+    vocabulary_of: tuple[tuple[str, str], ...]  # (set field, vocabulary name)
+    vocabulary_sizes: tuple[tuple[str, int], ...]
+    texts: tuple[tuple[str, int], ...]  # (text field, vocabulary size)
+    ordered: frozenset[str]
+    targets: tuple[str, ...]
+
+
+class Network(nn.Module):
+    """Inputs of `mfp/data/features.py` to outputs, attention weights and the fused vector."""
+
+    shape: NetworkShape
+    config: ModelConfig
+
+    @nn.compact
+    def __call__(self, inputs: Mapping[str, jax.Array], *, train: bool = False) -> dict[str, Any]:
+        """A batch of films to
+
+        outputs    {target: [B] or [B, 4]}, see `Heads`
+        attention  {input array name: [B, P] or [B, T]}, rows sum to 1 (0 where nothing is)
+        embedding  [B, D], the fused vector
+        """
+        shape, config = self.shape, self.config
+        vectors: dict[str, jax.Array] = {}
+        attention: dict[str, jax.Array] = {}
+        if shape.numbers:
+            vectors["numbers"] = NumbersEncoder(config.numbers, name="numbers")(
+                inputs["numbers/values"], inputs["numbers/known"]
+            )
+        tables = {
+            name: nn.Embed(
+                size,
+                config.sets.embedding,
+                embedding_init=nn.initializers.normal(0.1),
+                name=f"table_{name}",
+            )
+            for name, size in shape.vocabulary_sizes
+        }
+        vocabulary_of = dict(shape.vocabulary_of)
+        for modality, fields in shape.sets:
+            pooled = []
+            for field in fields:
+                encoder = SetEncoder(config.sets, field in shape.ordered, name=f"set_{field}")
+                vector, attention[f"sets/{field}"] = encoder(
+                    tables[vocabulary_of[field]], inputs[f"sets/{field}"], train=train
+                )
+                pooled.append(vector)
+            vectors[modality] = jnp.concatenate(pooled, axis=-1)
+        for field, size in shape.texts:
+            encoder = TextEncoder(size, config.text, name=f"text_{field}")
+            vectors[field], attention[f"texts/{field}"] = encoder(
+                inputs[f"texts/{field}"], train=train
+            )
+        present = {name: inputs[f"present/{name}"] for name in vectors}
+        fused = ConcatenationFusion(config.fusion, name="fusion")(vectors, present, train=train)
+        outputs = Heads(shape.targets, name="heads")(fused)
+        return {"outputs": outputs, "attention": attention, "embedding": fused}
