@@ -185,6 +185,13 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class ParallelConfig:
+    """How a step is spread over the devices of this machine."""
+
+    mode: Literal["jit", "pmap"] = "jit"  # pmap: the batch is split over all local devices
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that decides a run."""
 
@@ -197,6 +204,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
 
 
 def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:

@@ -1,0 +1,1 @@
+"""Outputs -> loss -> step -> checkpoint -> metrics -> bundle."""

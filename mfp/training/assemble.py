@@ -1,0 +1,71 @@
+"""From a config and fitted features: the network as pure functions of parameters and batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from mfp.config import Config
+from mfp.data.features import FeatureSpec, vocabulary_name
+from mfp.models import heads
+from mfp.models.network import Network, NetworkShape
+from mfp.training.step import Apply, Objective
+
+
+def network_shape(spec: FeatureSpec) -> NetworkShape:
+    """What the network must know of the fitted features."""
+    fields = [field for joined in spec.sets.values() for field in joined]
+    return NetworkShape(
+        numbers=len(spec.numbers),
+        sets=tuple(spec.sets.items()),
+        vocabulary_of=tuple((field, vocabulary_name(field)) for field in fields),
+        vocabulary_sizes=tuple((name, v.size) for name, v in spec.vocabularies.items()),
+        texts=tuple((field, text.size) for field, text in spec.texts.items()),
+        ordered=spec.ordered,
+        targets=spec.targets.names,
+    )
+
+
+def build_network(config: Config, spec: FeatureSpec) -> Network:
+    return Network(network_shape(spec), config.model)
+
+
+def example_inputs(spec: FeatureSpec, batch_size: int = 2) -> dict[str, np.ndarray]:
+    """Inputs of the right shapes, all zero."""
+    shapes = spec.shapes().items()
+    return {name: np.zeros((batch_size, *shape), dtype) for name, (shape, dtype) in shapes}
+
+
+def init_params(network: Network, spec: FeatureSpec, seed: int) -> Any:
+    """Fresh parameters: a function of the seed."""
+    key = jax.random.key(seed)
+    return jax.jit(network.init)(key, example_inputs(spec))["params"]
+
+
+def apply_function(network: Network) -> Apply:
+    """apply(params, batch, dropout key); no key means evaluation, without dropout."""
+
+    def apply(params, batch, key):
+        rngs = None if key is None else {"dropout": key}
+        return network.apply({"params": params}, batch, train=key is not None, rngs=rngs)
+
+    return apply
+
+
+def objective(config: Config, spec: FeatureSpec) -> Objective:
+    weights = {name: getattr(config.targets, name).loss_weight for name in spec.targets.names}
+    return Objective(weights, config.optimizer.l1, config.optimizer.l2)
+
+
+def forecast_function(network: Network, spec: FeatureSpec):
+    """What is exported: forecast(params, inputs) -> natural units, attention, embedding."""
+    apply, targets = apply_function(network), spec.targets
+
+    def forecast(params, inputs):
+        found = apply(params, inputs, None)
+        natural = heads.natural_units(found["outputs"], targets.mean, targets.deviation)
+        return {**found, "outputs": natural}
+
+    return forecast

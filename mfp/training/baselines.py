@@ -1,0 +1,86 @@
+"""The honest rivals that need nothing but NumPy and SciPy: the training mean, and ridge."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.linalg import lsqr
+
+from mfp.data.batches import FilmArrays
+from mfp.data.features import FeatureSpec, vocabulary_name
+from mfp.film import VERDICTS
+
+Predictions = dict[str, np.ndarray]
+_PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+
+
+def mean(training: FilmArrays, films: FilmArrays) -> Predictions:
+    """Every film is predicted the training mean (of a class: its training share)."""
+    predictions = {}
+    for name, truth in training.truth.items():
+        known = truth[~np.isnan(truth)]
+        if name == "verdict":
+            shares = np.bincount(known.astype(int), minlength=len(VERDICTS)) / len(known)
+            predictions[name] = np.tile(shares, (len(films), 1))
+        else:
+            predictions[name] = np.full(len(films), known.mean())
+    return predictions
+
+
+def ridge(
+    spec: FeatureSpec, training: FilmArrays, validation: FilmArrays, films: list[FilmArrays]
+) -> list[Predictions]:
+    """Ridge regression on all inputs of the network: numbers, names as 0/1, words as 0/1.
+
+    The penalty of each target is the best on validation. A hit is regressed as 0/1 and clipped
+    to a probability; verdict is left out.
+
+    Returns:
+      Predictions of each collection of films.
+    """
+    designs = [_design(spec, arrays) for arrays in (training, validation, *films)]
+    results: list[Predictions] = [{} for _ in films]
+    for name, truth in training.truth.items():
+        if name == "verdict":
+            continue
+        known = ~np.isnan(truth)
+        middle = float(truth[known].mean())
+        checked = ~np.isnan(validation.truth[name])
+        best, best_error = None, np.inf
+        for penalty in _PENALTIES:
+            weights = lsqr(
+                designs[0][known], truth[known] - middle, damp=np.sqrt(penalty), iter_lim=200
+            )[0]
+            guess = designs[1][checked] @ weights + middle
+            error = float(np.mean((guess - validation.truth[name][checked]) ** 2))
+            # Without validation films the strongest penalty is the safe choice.
+            if best is None or not error >= best_error:
+                best, best_error = weights, error
+        for design, result in zip(designs[2:], results, strict=True):
+            guess = design @ best + middle
+            result[name] = np.clip(guess, 1e-3, 1 - 1e-3) if name == "hit" else guess
+    return results
+
+
+def _design(spec: FeatureSpec, films: FilmArrays) -> sparse.csr_matrix:
+    """The design matrix [N, features]."""
+    blocks = []
+    if spec.numbers:
+        blocks += [films.columns["numbers/values"], films.columns["numbers/known"]]
+    for fields in spec.sets.values():
+        for field in fields:
+            size = spec.vocabularies[vocabulary_name(field)].size
+            blocks.append(_multi_hot(films.columns[f"sets/{field}"], size))
+    for field, text in spec.texts.items():
+        blocks.append(_multi_hot(films.columns[f"texts/{field}"], text.size))
+    return sparse.hstack([sparse.csr_matrix(block) for block in blocks], format="csr")
+
+
+def _multi_hot(ids: np.ndarray, size: int) -> sparse.csr_matrix:
+    """[N, P] ids -> [N, size] of 0 and 1; id 0 is padding."""
+    rows, columns = np.nonzero(ids)
+    matrix = sparse.csr_matrix(
+        (np.ones(len(rows), np.float32), (rows, ids[rows, columns])), shape=(len(ids), size)
+    )
+    matrix.data = np.minimum(matrix.data, 1)
+    return matrix

@@ -1,0 +1,93 @@
+"""Predictions and metrics of held-out films, beside the baselines on the same rows."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from mfp.data import batches
+from mfp.data.batches import FilmArrays
+from mfp.data.features import FeatureSpec
+from mfp.models import heads
+from mfp.models.network import Network
+from mfp.training import assemble, baselines, losses, metrics, parallel
+from mfp.training.step import Objective, mean_losses
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """The compiled evaluation of a network; every film counts exactly once."""
+
+    compiled: Callable[..., Any]
+    objective: Objective
+    batch_size: int
+
+    @classmethod
+    def build(
+        cls, network: Network, spec: FeatureSpec, objective: Objective, batch_size: int
+    ) -> Evaluator:
+        apply, targets = assemble.apply_function(network), spec.targets
+
+        def evaluate(params, batch):
+            outputs = apply(params, batch, None)["outputs"]
+            natural = heads.natural_units(outputs, targets.mean, targets.deviation)
+            return natural, losses.target_losses(outputs, batch)
+
+        return cls(parallel.compile_evaluation(evaluate), objective, batch_size)
+
+    def __call__(
+        self, params: Any, films: FilmArrays
+    ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+        """Predictions {target: [N] or [N, C]} in natural units, and mean losses."""
+        parts: list[dict[str, np.ndarray]] = []
+        sums: dict[str, np.ndarray] = {}
+        for batch, rows in batches.in_order(films, self.batch_size):
+            natural, found = parallel.on_host(self.compiled(params, parallel.to_device(batch)))
+            parts.append({name: y[:rows] for name, y in natural.items()})
+            for name, pair in found.items():
+                sums[name] = sums.get(name, np.zeros(2)) + np.array(pair, np.float64)
+        predictions = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+        pairs = {name: (s[0], s[1]) for name, s in sums.items()}
+        return predictions, mean_losses(pairs, self.objective)
+
+
+def report(
+    spec: FeatureSpec,
+    splits: dict[str, FilmArrays],
+    predictions: dict[str, dict[str, np.ndarray]],
+) -> dict[str, Any]:
+    """Metrics of the network on validation and test, and of the baselines on test.
+
+    Args:
+      splits: train, validation and test films.
+      predictions: those of the network on validation and test.
+    """
+    train, validation, test = splits["train"], splits["validation"], splits["test"]
+    ridge = baselines.ridge(spec, train, validation, [test])[0]
+    return {
+        "test": metrics.evaluate(test.truth, predictions["test"]),
+        "validation": metrics.evaluate(validation.truth, predictions["validation"]),
+        "baselines": {
+            "mean": metrics.evaluate(test.truth, baselines.mean(train, test)),
+            "ridge": metrics.evaluate(test.truth, ridge),
+        },
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers."""
+    packages = ("mfp", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {"python": platform.python_version()} | {
+        name: importlib.metadata.version(name) for name in packages
+    }
+
+
+def device_params(params: Any) -> Any:
+    """Parameters of any placement on the device that evaluates."""
+    return parallel.to_device(jnp.asarray(params) if np.isscalar(params) else params)

@@ -1,0 +1,73 @@
+"""Losses written out by hand, from logits where that is the stable form. All pure.
+
+Every loss returns (weighted sum, sum of weights): who has all shards divides, once. A row of
+weight 0 (padding, an unknown target) adds nothing, whatever its values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+SumAndWeight = tuple[jax.Array, jax.Array]
+
+
+def squared_error(pred: jax.Array, target: jax.Array, weight: jax.Array) -> SumAndWeight:
+    """Sum of w (pred - target)^2 and sum of w. All [B] -> ([], [])."""
+    assert pred.shape == target.shape == weight.shape, (pred.shape, target.shape, weight.shape)
+    return jnp.sum(weight * (pred - target) ** 2), jnp.sum(weight)
+
+
+def binary_cross_entropy(logit: jax.Array, target: jax.Array, weight: jax.Array) -> SumAndWeight:
+    """Sum of -w (t log s(x) + (1 - t) log(1 - s(x))), s the sigmoid. All [B] -> ([], []).
+
+    Written as max(x, 0) - x t + log(1 + exp(-|x|)), which neither overflows nor takes log 0
+    (the form of the TensorFlow documentation of sigmoid_cross_entropy_with_logits).
+    """
+    assert logit.shape == target.shape == weight.shape, (logit.shape, target.shape, weight.shape)
+    loss = jnp.maximum(logit, 0) - logit * target + jnp.log1p(jnp.exp(-jnp.abs(logit)))
+    return jnp.sum(weight * loss), jnp.sum(weight)
+
+
+def softmax_cross_entropy(logits: jax.Array, label: jax.Array, weight: jax.Array) -> SumAndWeight:
+    """Sum of -w log softmax(logits)[label]. [B, C], int [B], [B] -> ([], [])."""
+    assert logits.ndim == 2, logits.shape
+    assert logits.shape[:1] == label.shape == weight.shape, (logits.shape, label.shape)
+    assert jnp.issubdtype(label.dtype, jnp.integer), label.dtype
+    top = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
+    log_total = jnp.log(jnp.sum(jnp.exp(logits - top), axis=-1)) + top[:, 0]
+    chosen = jnp.take_along_axis(logits, label[:, None], axis=-1)[:, 0]
+    return jnp.sum(weight * (log_total - chosen)), jnp.sum(weight)
+
+
+def l1(params: Any) -> jax.Array:
+    """Sum of |w| over weight matrices and embeddings; biases and scales are not penalised."""
+    return sum((jnp.sum(jnp.abs(w)) for w in _weights(params)), start=jnp.zeros(()))
+
+
+def l2(params: Any) -> jax.Array:
+    """Half the sum of w^2 over weight matrices and embeddings (gradient: w itself)."""
+    return sum((0.5 * jnp.sum(w**2) for w in _weights(params)), start=jnp.zeros(()))
+
+
+def _weights(params: Any) -> list[jax.Array]:
+    return [leaf for leaf in jax.tree.leaves(params) if leaf.ndim >= 2]
+
+
+def target_losses(
+    outputs: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]
+) -> dict[str, SumAndWeight]:
+    """The loss of every target of a batch, as (sum, weight)."""
+    losses = {}
+    for name, y in outputs.items():
+        target, weight = batch[f"targets/{name}"], batch[f"weights/{name}"]
+        if name == "hit":
+            losses[name] = binary_cross_entropy(y, target, weight)
+        elif name == "verdict":
+            losses[name] = softmax_cross_entropy(y, target.astype(jnp.int32), weight)
+        else:
+            losses[name] = squared_error(y, target, weight)
+    return losses

@@ -1,0 +1,43 @@
+"""Learning-rate schedule and optimizer from the config. Pure: Optax gradient transformations."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mfp.config import OptimizerConfig
+
+
+def schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
+    """Learning rate of each step: linear warm-up from 0, then constant or cosine down to 0."""
+    warmup = round(config.warmup_fraction * total_steps)
+    if config.schedule == "cosine":
+        rest = optax.cosine_decay_schedule(config.learning_rate, max(1, total_steps - warmup))
+    else:
+        rest = optax.constant_schedule(config.learning_rate)
+    if not warmup:
+        return rest
+    # Step 0 already moves: its rate is 1/warmup of the full one, not 0.
+    rise = optax.linear_schedule(config.learning_rate / warmup, config.learning_rate, warmup)
+    return optax.join_schedules([rise, rest], [warmup])
+
+
+def optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
+    """Clipping by global norm, then SGD with momentum, Adam or AdamW."""
+    rate = schedule(config, total_steps)
+    if config.name == "sgd":
+        rule = optax.sgd(rate, momentum=config.momentum or None)
+    elif config.name == "adam":
+        rule = optax.adam(rate, config.beta1, config.beta2)
+    else:
+        rule = optax.adamw(
+            rate, config.beta1, config.beta2, weight_decay=config.weight_decay, mask=_decayed
+        )
+    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
+    return optax.chain(clip, rule)
+
+
+def _decayed(params):
+    """Weight decay applies to matrices and embeddings, not to biases and scales."""
+    return jax.tree.map(lambda leaf: jnp.ndim(leaf) >= 2, params)
