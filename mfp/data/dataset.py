@@ -15,7 +15,7 @@ from typing import overload
 from mfp.config import ConfigError, DataConfig
 from mfp.data.sources import Source, open_source
 from mfp.film import Film, Outcome
-from mfp.tables import Reject
+from mfp.tables import Place, Reject
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,12 @@ def prepare(
         {s: Films(builder.as_data_source(split=s)) for s in movie_feedback.SPLITS},
         [json.loads(line) for line in rejects_file.read_text(encoding="utf-8").splitlines()],
     )
+
+
+def describe(reject: dict) -> str:
+    """A line for people from one of `Dataset.rejects`."""
+    place = Place(reject["file"], reject["row"], reject["id"])
+    return str(Reject(place, reject["field"], reject["reason"]))
 
 
 def _fingerprint(source: Source, config: DataConfig) -> str:

@@ -26,7 +26,7 @@ class TrainingProgress:
         self._batch_size = 0
 
     def say(self, message: str) -> None:
-        self._console.print(message, highlight=False, markup=False)
+        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def begin(self, step: int, total: int, per_epoch: int, batch_size: int) -> None:
         if step >= total:

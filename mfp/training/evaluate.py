@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
+import mfp
 from mfp.data import batches
 from mfp.data.batches import FilmArrays
 from mfp.data.features import FeatureSpec
@@ -82,12 +82,7 @@ def report(
 
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers."""
-    packages = ("mfp", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-    return {"python": platform.python_version()} | {
+    packages = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    return {"mfp": mfp.__version__, "python": platform.python_version()} | {
         name: importlib.metadata.version(name) for name in packages
     }
-
-
-def device_params(params: Any) -> Any:
-    """Parameters of any placement on the device that evaluates."""
-    return parallel.to_device(jnp.asarray(params) if np.isscalar(params) else params)

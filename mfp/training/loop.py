@@ -201,13 +201,14 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def restore_best(run: RunFolder) -> tuple[Config, FeatureSpec, TrainState]:
-    """The config, features and best state of a finished run.
+def restore_best(run: RunFolder, config: Config) -> tuple[FeatureSpec, TrainState, float]:
+    """The features and the best state of a run, and the seconds it had trained by then.
 
     Raises:
-      ConfigError: the folder is no run. CheckpointError: it has no usable checkpoint.
+      ConfigError: the folder is no run.
+      CheckpointError: its checkpoint is not usable.
+      TrainingError: it has no finished epoch.
     """
-    config, _ = run.read_config()
     spec = run.read_features()
     network = assemble.build_network(config, spec)
     params = assemble.init_params(network, spec, config.seed)
@@ -215,5 +216,5 @@ def restore_best(run: RunFolder) -> tuple[Config, FeatureSpec, TrainState]:
     with Checkpoints(run.checkpoints) as checkpoints:
         if checkpoints.best is None:
             raise TrainingError(f"{run.path}: has no finished epoch yet; run mfp train first")
-        state, _ = checkpoints.restore(checkpoints.best, like)
-    return config, spec, state
+        state, meta = checkpoints.restore(checkpoints.best, like)
+    return spec, state, Memory(**meta).seconds

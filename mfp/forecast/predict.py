@@ -1,0 +1,86 @@
+"""Films to forecasts, in batches of a few fixed sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfp.film import VERDICTS, Film
+from mfp.forecast.bundle import Bundle, open_bundle
+
+# A program is compiled once per batch size: a batch is padded to the next of these.
+BATCH_SIZES = (1, 16, 256)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What is expected of one film; None for a target that the bundle does not predict."""
+
+    id: str
+    title: str
+    release_date: str | None = None
+    rating: float | None = None  # 0-10
+    revenue_usd: float | None = None  # median, US dollars
+    hit_probability: float | None = None
+    verdict: str | None = None
+    verdict_probabilities: dict[str, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values, without the targets that the bundle does not predict."""
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class Forecaster:
+    """A bundle ready to predict. Safe to share between threads."""
+
+    def __init__(self, bundle: Bundle):
+        self.bundle = bundle
+
+    @classmethod
+    def open(cls, path: str | Path, verify: bool = True) -> Forecaster:
+        """Open a bundle folder. Raises BundleError as `open_bundle` does."""
+        return cls(open_bundle(path, verify))
+
+    def predict(self, films: Sequence[Film]) -> list[Forecast]:
+        """The forecast of each film, in order. A film's forecast does not depend on the others."""
+        return list(self.stream(films))
+
+    def stream(self, films: Iterable[Film]) -> Iterator[Forecast]:
+        """Forecasts one after another, in bounded memory."""
+        iterator = iter(films)
+        while chunk := list(islice(iterator, BATCH_SIZES[-1])):
+            yield from self._batch(chunk)
+
+    def _batch(self, films: list[Film]) -> list[Forecast]:
+        size = next(size for size in BATCH_SIZES if size >= len(films))
+        inputs = self.bundle.spec.stack(films)
+        padded = {
+            name: np.concatenate([a, np.repeat(a[:1], size - len(films), axis=0)])
+            for name, a in inputs.items()
+        }
+        outputs = self.bundle.run(padded)["outputs"]
+        return [
+            _forecast(film, {name: y[i] for name, y in outputs.items()})
+            for i, film in enumerate(films)
+        ]
+
+
+def _forecast(film: Film, outputs: dict[str, np.ndarray]) -> Forecast:
+    values: dict[str, Any] = {"release_date": film.release_date and str(film.release_date)}
+    if "rating" in outputs:
+        values["rating"] = min(max(float(outputs["rating"]), 0.0), 10.0)
+    if "revenue" in outputs:
+        values["revenue_usd"] = float(10.0 ** float(outputs["revenue"]))
+    if "hit" in outputs:
+        values["hit_probability"] = float(outputs["hit"])
+    if "verdict" in outputs:
+        shares = dict(zip(VERDICTS, map(float, outputs["verdict"]), strict=True))
+        values["verdict_probabilities"] = shares
+        values["verdict"] = max(shares, key=shares.__getitem__)
+    return Forecast(film.id, film.title, **values)

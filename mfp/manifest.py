@@ -1,0 +1,110 @@
+"""What a bundle folder holds: file names, hashes, and the manifest. Written by export, read by
+the forecaster; imports nothing heavy.
+
+    manifest.json       this module's Manifest, with SHA-256 and size of every other file
+    params/             an Orbax checkpoint of the parameters
+    program.stablehlo   the network as serialised by jax.export
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT = "mfp-bundle"
+FORMAT_VERSION = 1
+MANIFEST, PARAMS, PROGRAM = "manifest.json", "params", "program.stablehlo"
+
+MAX_MANIFEST = 200_000_000  # bytes
+
+
+class BundleError(RuntimeError):
+    """A folder that is no usable bundle; the message names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of manifest.json."""
+
+    files: Mapping[str, Mapping[str, Any]]  # relative path -> {"sha256", "bytes"}
+    config: Mapping[str, Any]
+    features: Mapping[str, Any]
+    targets: tuple[str, ...]
+    metrics: Mapping[str, Any]
+    data: Mapping[str, Any]  # data card: source, fingerprint, splits, counts
+    versions: Mapping[str, str]
+    format: str = FORMAT
+    format_version: int = FORMAT_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"targets": list(self.targets)}
+
+
+def file_hashes(folder: Path) -> dict[str, dict[str, Any]]:
+    """SHA-256 and size of every file below a folder but the manifest, by relative path."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST:
+            found[name] = {"sha256": _sha256(path), "bytes": path.stat().st_size}
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read(folder: Path) -> Manifest:
+    """Read and check manifest.json.
+
+    Raises:
+      BundleError: no bundle, a newer format, or a damaged manifest.
+    """
+    path = folder / MANIFEST
+    if not folder.is_dir():
+        raise BundleError(f"{folder}: no such folder; name a bundle that `mfp export` wrote")
+    try:
+        if path.stat().st_size > MAX_MANIFEST:
+            raise BundleError(f"{path}: is too large for a manifest")
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(
+            f"{folder}: is not a bundle (no {MANIFEST}); name the folder that `mfp export` wrote"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise BundleError(f"{path}: is not the manifest of an {FORMAT}")
+    version = values.get("format_version")
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"{path}: has format version {version!r}, this program reads {FORMAT_VERSION}; "
+            "install the version of mfp that wrote it"
+        )
+    try:
+        values["targets"] = tuple(values["targets"])
+        return Manifest(**values)
+    except (KeyError, TypeError) as error:
+        raise BundleError(f"{path}: is damaged: {error}") from None
+
+
+def verify(folder: Path, manifest: Manifest) -> None:
+    """Compare every file with its hash.
+
+    Raises:
+      BundleError: naming the first file that is missing, changed or not listed.
+    """
+    found = file_hashes(folder)
+    for name, expected in manifest.files.items():
+        actual = found.pop(name, None)
+        if actual is None:
+            raise BundleError(f"{folder / name}: is missing; copy the bundle again")
+        if actual != dict(expected):
+            raise BundleError(f"{folder / name}: differs from the manifest; copy the bundle again")
+    if found:
+        raise BundleError(f"{folder / min(found)}: is not listed in the manifest")

@@ -1,0 +1,124 @@
+"""A trained network as a bundle: parameters, a StableHLO program, a manifest. No code in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax import export
+
+from mfp import config as configs
+from mfp import manifest
+from mfp.config import Config
+from mfp.data.features import FeatureSpec, vocabulary_name
+from mfp.manifest import Manifest
+from mfp.training import assemble, evaluate
+from mfp.training.run import write_json
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+AGREEMENT = 1e-5  # largest difference allowed between program and network, in output units
+
+
+class ExportError(RuntimeError):
+    """A bundle that cannot be written."""
+
+
+def write_bundle(
+    folder: Path,
+    config: Config,
+    spec: FeatureSpec,
+    params: Any,
+    metrics: dict[str, Any],
+    data: dict[str, Any],
+) -> None:
+    """Write a bundle folder; it appears whole or not at all.
+
+    Raises:
+      ExportError: the folder exists, or program and network disagree.
+    """
+    if folder.exists():
+        raise ExportError(f"{folder}: exists; remove it or export elsewhere")
+    partial = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    forecast = assemble.forecast_function(assemble.build_network(config, spec), spec)
+    program = export_program(forecast, spec, params)
+    check_agreement(program, forecast, spec, params)
+    (partial / manifest.PROGRAM).write_bytes(program)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save((partial / manifest.PARAMS).absolute(), params)
+    document = Manifest(
+        files=manifest.file_hashes(partial),
+        config=configs.to_json(config),
+        features=spec.to_json(),
+        targets=spec.targets.names,
+        metrics=metrics,
+        data=data,
+        versions=evaluate.versions(),
+    )
+    write_json(partial / manifest.MANIFEST, document.to_json())
+    os.replace(partial, folder)
+
+
+def export_program(forecast, spec: FeatureSpec, params: Any) -> bytes:
+    """forecast(params, inputs) for any batch size, lowered for CPU, GPU and TPU at once."""
+    (batch,) = export.symbolic_shape("batch")
+    inputs = {
+        name: jax.ShapeDtypeStruct((batch, *shape), dtype)
+        for name, (shape, dtype) in spec.shapes().items()
+    }
+    like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
+    exported = export.export(jax.jit(forecast), platforms=PLATFORMS)(like, inputs)
+    # vjp_order: the gradient stays available, which explanations need.
+    return bytes(exported.serialize(vjp_order=1))
+
+
+def check_agreement(program: bytes, forecast, spec: FeatureSpec, params: Any) -> float:
+    """Compare the program as a reader will load it with the network, for batches of 1, 3 and 64.
+
+    Returns:
+      The largest absolute difference of any output.
+
+    Raises:
+      ExportError: it exceeds AGREEMENT.
+    """
+    exported = export.deserialize(bytearray(program))
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for batch_size in (1, 3, 64):
+        inputs = _random_inputs(spec, batch_size, rng)
+        ours = jax.device_get(jax.jit(forecast)(params, inputs))
+        theirs = jax.device_get(exported.call(params, inputs))
+        for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+            worst = max(worst, float(np.max(np.abs(a - b), initial=0.0)))
+    if not worst <= AGREEMENT:
+        raise ExportError(
+            f"exported program and network differ by {worst:.2g} (allowed: {AGREEMENT:g})"
+        )
+    return worst
+
+
+def _random_inputs(spec: FeatureSpec, batch_size: int, rng: np.random.Generator) -> dict:
+    """Inputs with random values, ids in range, and modalities missing at random."""
+    sizes = {f"texts/{name}": text.size for name, text in spec.texts.items()}
+    for fields in spec.sets.values():
+        for field in fields:
+            vocabulary = spec.vocabularies[vocabulary_name(field)]
+            sizes[f"sets/{field}"] = vocabulary.size
+    inputs = {}
+    for name, (shape, dtype) in spec.shapes().items():
+        full = (batch_size, *shape)
+        if name in sizes:
+            ids = rng.integers(1, sizes[name], full)
+            inputs[name] = np.where(np.arange(shape[0]) < rng.integers(0, shape[0] + 1), ids, 0)
+        elif name == "numbers/values":
+            inputs[name] = rng.normal(size=full)
+        else:
+            inputs[name] = rng.integers(0, 2, full)
+        inputs[name] = inputs[name].astype(dtype)
+    return inputs
