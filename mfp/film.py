@@ -162,7 +162,7 @@ def _count(name: str) -> Callable[[Film], float | None]:
 
 # Numbers computed from one film alone.
 DERIVED_NUMBERS: dict[str, Callable[[Film], float | None]] = {
-    "release_year": lambda film: film.release_date and float(film.release_date.year),
+    "release_year": lambda film: None if film.release_date is None else film.release_date.year,
     "season_sin": _cycle(_season, math.sin),
     "season_cos": _cycle(_season, math.cos),
     "weekday_sin": _cycle(_weekday, math.sin),

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import overload
+from typing import Any, overload
 
 from mfp.config import ConfigError, DataConfig
 from mfp.data.sources import Source, open_source
@@ -77,6 +77,7 @@ def prepare(
     tfds.disable_progress_bar()
     logging.getLogger("absl").setLevel(logging.ERROR)  # it announces each custom config
     rejects: list[Reject] = []
+    later: list[int] = []
     builder = movie_feedback.MovieFeedback(
         data_dir=str(Path(config.prepared).expanduser().absolute()),
         config=movie_feedback.FilmsConfig(
@@ -86,6 +87,7 @@ def prepare(
             split=config.split,
             on_reject=rejects.append,
             on_film=on_film,
+            on_later=lambda: later.append(1),
         ),
         file_format="array_record",
     )
@@ -95,6 +97,8 @@ def prepare(
         _write(builder)
         lines = [json.dumps(reject.to_json()) for reject in rejects]
         rejects_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        if later:
+            warn(f"{len(later):,} films released after data.split.test_until are left out")
     empty = [s for s in movie_feedback.SPLITS if not builder.info.splits[s].num_examples]
     if empty:
         raise ConfigError(
@@ -122,7 +126,7 @@ def _fingerprint(source: Source, config: DataConfig) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _write(builder) -> None:
+def _write(builder: Any) -> None:
     """Run TFDS, whose announcements ("Downloading ...") would only puzzle a reader."""
     folder = Path(builder.data_dir)
     if folder.exists():

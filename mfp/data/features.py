@@ -95,17 +95,17 @@ class FeatureSpec:
                     values[i] = transform(number, name in LINEAR_NUMBERS)
                     known[i] = 1
             arrays |= {"numbers/values": values, "numbers/known": known}
-            arrays[f"present/{NUMBERS}"] = known.max()
+            arrays[f"present/{NUMBERS}"] = np.asarray(known.max())
         for modality, fields in self.sets.items():
             for field in fields:
                 arrays[f"sets/{field}"] = self.vocabularies[vocabulary_name(field)].encode(
                     films.names(film, field), self.lengths[field], field in self.ordered
                 )
             present = any(arrays[f"sets/{field}"].any() for field in fields)
-            arrays[f"present/{modality}"] = np.float32(present)
+            arrays[f"present/{modality}"] = np.asarray(present, np.float32)
         for field, text in self.texts.items():
             ids = text.encode(getattr(film, field), self.lengths[field])
-            arrays |= {f"texts/{field}": ids, f"present/{field}": np.float32(ids.any())}
+            arrays |= {f"texts/{field}": ids, f"present/{field}": np.asarray(ids.any(), np.float32)}
         return arrays
 
     def stack(self, collection: Sequence[Film]) -> Arrays:

@@ -72,7 +72,7 @@ class BundledFilms:
     """17,472 real films of 1940-2014: the SQLite file of the package bokeh_sampledata (CC0)."""
 
     name = "bundled"
-    media_folder = None
+    media_folder: Path | None = None
 
     def __init__(self) -> None:
         spec = importlib.util.find_spec("bokeh_sampledata")

@@ -71,8 +71,8 @@ class Network(nn.Module):
                 pooled.append(vector)
             vectors[modality] = jnp.concatenate(pooled, axis=-1)
         for field, size in shape.texts:
-            encoder = TextEncoder(size, config.text, name=f"text_{field}")
-            vectors[field], attention[f"texts/{field}"] = encoder(
+            reader = TextEncoder(size, config.text, name=f"text_{field}")
+            vectors[field], attention[f"texts/{field}"] = reader(
                 inputs[f"texts/{field}"], train=train
             )
         present = {name: inputs[f"present/{name}"] for name in vectors}

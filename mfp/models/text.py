@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -39,7 +41,7 @@ def lstm(
     batch, _, gates = projected.shape
     zeros = jnp.zeros((batch, gates // 4), projected.dtype)
 
-    def step(carry, inputs):
+    def step(carry: Any, inputs: Any) -> tuple[Any, jax.Array]:
         projected_t, mask_t = inputs
         moved = lstm_cell(carry, projected_t, recurrent)
         keep = mask_t[:, None]
@@ -66,7 +68,7 @@ class LSTM(nn.Module):
         return lstm(projected, recurrent, mask_BxT, self.reverse)
 
 
-def _forget_bias(key: jax.Array, shape: tuple[int, ...], dtype=jnp.float32) -> jax.Array:
+def _forget_bias(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> jax.Array:
     """Zero but for the forget gate, which starts open (Jozefowicz et al. 2015)."""
     del key
     quarter = shape[0] // 4

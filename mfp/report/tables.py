@@ -56,15 +56,20 @@ def verdict_on_baselines(report: Mapping[str, Any]) -> str:
     lost = []
     for target, metric, label, more in _METRICS:
         ours = report["test"].get(target, {}).get(metric)
-        for name, columns in report["baselines"].items():
-            theirs = columns.get(target, {}).get(metric)
-            if ours is None or theirs is None:
-                continue
-            if (theirs > ours) if more else (theirs < ours):
-                lost.append(f"{' '.join(label.split())}: {name} {theirs:.3f} against {ours:.3f}")
+        sign = 1 if more else -1
+        rivals = {
+            name: columns[target][metric]
+            for name, columns in report["baselines"].items()
+            if metric in columns.get(target, {})
+        }
+        if ours is None or not rivals:
+            continue
+        best = max(rivals, key=lambda name: sign * rivals[name])
+        if sign * rivals[best] > sign * ours:
+            lost.append(f"{' '.join(label.split())} ({best} {rivals[best]:.3f}, ours {ours:.3f})")
     if not lost:
         return "The network is ahead of every baseline on every metric."
-    return f"A baseline beats the network on: {'; '.join(lost)}."
+    return f"A baseline beats the network on {len(lost)} metrics: {'; '.join(lost)}."
 
 
 def forecast_table(forecasts: Iterable[Forecast]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,6 +13,9 @@ from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.models import heads
 from mfp.models.network import Network, NetworkShape
 from mfp.training.step import Apply, Objective
+
+# (params, inputs) -> outputs in natural units, attention, embedding
+Forecast = Callable[[Any, Mapping[str, jax.Array]], dict[str, Any]]
 
 
 def network_shape(spec: FeatureSpec) -> NetworkShape:
@@ -47,7 +51,7 @@ def init_params(network: Network, spec: FeatureSpec, seed: int) -> Any:
 def apply_function(network: Network) -> Apply:
     """apply(params, batch, dropout key); no key means evaluation, without dropout."""
 
-    def apply(params, batch, key):
+    def apply(params: Any, batch: Any, key: jax.Array | None) -> Any:
         rngs = None if key is None else {"dropout": key}
         return network.apply({"params": params}, batch, train=key is not None, rngs=rngs)
 
@@ -59,11 +63,11 @@ def objective(config: Config, spec: FeatureSpec) -> Objective:
     return Objective(weights, config.optimizer.l1, config.optimizer.l2)
 
 
-def forecast_function(network: Network, spec: FeatureSpec):
+def forecast_function(network: Network, spec: FeatureSpec) -> Forecast:
     """What is exported: forecast(params, inputs) -> natural units, attention, embedding."""
     apply, targets = apply_function(network), spec.targets
 
-    def forecast(params, inputs):
+    def forecast(params: Any, inputs: Mapping[str, jax.Array]) -> dict[str, Any]:
         found = apply(params, inputs, None)
         natural = heads.natural_units(found["outputs"], targets.mean, targets.deviation)
         return {**found, "outputs": natural}

@@ -59,6 +59,7 @@ class Checkpoints:
     @property
     def best(self) -> int | None:
         """Step of the checkpoint with the smallest validation loss."""
+        self._manager.wait_until_finished()  # a checkpoint counts once it is whole
         best = self._manager.best_step()
         # Orbax falls back to the latest where none has a metric.
         return best if best is not None and self._manager.metrics(best) else None

@@ -18,6 +18,7 @@ from mfp.config import Config
 from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.manifest import Manifest
 from mfp.training import assemble, evaluate
+from mfp.training.assemble import Forecast
 from mfp.training.run import write_json
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -65,7 +66,7 @@ def write_bundle(
     os.replace(partial, folder)
 
 
-def export_program(forecast, spec: FeatureSpec, params: Any) -> bytes:
+def export_program(forecast: Forecast, spec: FeatureSpec, params: Any) -> bytes:
     """forecast(params, inputs) for any batch size, lowered for CPU, GPU and TPU at once."""
     (batch,) = export.symbolic_shape("batch")
     inputs = {
@@ -78,7 +79,7 @@ def export_program(forecast, spec: FeatureSpec, params: Any) -> bytes:
     return bytes(exported.serialize(vjp_order=1))
 
 
-def check_agreement(program: bytes, forecast, spec: FeatureSpec, params: Any) -> float:
+def check_agreement(program: bytes, forecast: Forecast, spec: FeatureSpec, params: Any) -> float:
     """Compare the program as a reader will load it with the network, for batches of 1, 3 and 64.
 
     Returns:

@@ -28,7 +28,7 @@ from mfp.training.checkpoint import Checkpoints
 from mfp.training.evaluate import Evaluator
 from mfp.training.parallel import Runner, on_host, to_device
 from mfp.training.run import RunFolder, write_json
-from mfp.training.step import TrainState, init_state, mean_losses, train_step
+from mfp.training.step import Objective, TrainState, init_state, mean_losses, train_step
 
 
 class TrainingError(RuntimeError):
@@ -161,7 +161,15 @@ def _finished(memory: Memory, config: Config, step: int, total: int) -> bool:
     return step >= total or memory.stale_epochs >= config.train.patience
 
 
-def _log(pending, run: RunFolder, config: Config, objective, rates, per_epoch, progress) -> None:
+def _log(
+    pending: tuple[int, Any] | None,
+    run: RunFolder,
+    config: Config,
+    objective: Objective,
+    rates: np.ndarray,
+    per_epoch: int,
+    progress: TrainingProgress,
+) -> None:
     """Read the losses of a finished step; show them, and log every `log_every`-th."""
     if pending is None:
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import tensorflow_datasets as tfds
 
@@ -40,12 +40,17 @@ def split_of(date: PartialDate | None, config: SplitConfig) -> str | None:
 
 @dataclasses.dataclass
 class FilmsConfig(tfds.core.BuilderConfig):
-    """A source and its split; `on_reject` hears of what could not be used, `on_film` counts."""
+    """A source and its split, and who hears of its films.
+
+    `on_reject` is told what could not be used, `on_film` that a film was written, `on_later`
+    that one was released after the test years.
+    """
 
     source: Source | None = None
     split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
     on_reject: Callable[[Reject], None] = print
     on_film: Callable[[], None] = lambda: None
+    on_later: Callable[[], None] = lambda: None
 
 
 class MovieFeedback(tfds.core.GeneratorBasedBuilder):
@@ -74,24 +79,19 @@ class MovieFeedback(tfds.core.GeneratorBasedBuilder):
                 if first_pass:
                     config.on_reject(record)
                 continue
-            of = split_of(record.film.release_date, config.split)
+            date = record.film.release_date
+            of = split_of(date, config.split)
             if of is None and first_pass:
-                config.on_reject(_unsplit(record))
+                if date is None:
+                    reason = "is missing; a film without a date belongs to no split"
+                    config.on_reject(Reject(record.place, "release_date", reason))
+                else:
+                    config.on_later()
             if of == split:
                 config.on_film()
                 film, files = _with_media(record, config)
                 key = film.id or f"{record.place.row:012d}"
                 yield key, records.encode(film, record.outcome, files)
-
-
-def _unsplit(record: Record) -> Reject:
-    date = record.film.release_date
-    reason = (
-        "is missing; a film without a date belongs to no split"
-        if date is None
-        else f"{date} lies after data.split.test_until"
-    )
-    return Reject(record.place, "release_date", reason)
 
 
 def _with_media(record: Record, config: FilmsConfig) -> tuple[Film, dict[str, bytes]]:
@@ -106,5 +106,5 @@ def _with_media(record: Record, config: FilmsConfig) -> tuple[Film, dict[str, by
             files[name] = media.read(name, relative, config.source.media_folder)
         except media.MediaError as error:
             config.on_reject(Reject(record.place, name, str(error)))
-            film = dataclasses.replace(film, **{name: ""})
+            film = dataclasses.replace(film, **cast(dict[str, Any], {name: ""}))
     return film, files
