@@ -36,6 +36,13 @@ _SET = click.option(
     help="Override a key, for example --set train.epochs=3. Repeatable.",
 )
 
+_TABLE = click.option(
+    "--table", type=click.Path(dir_okay=False), help="Your own films: CSV, JSON Lines or JSON."
+)
+_MEDIA = click.option(
+    "--media", type=click.Path(file_okay=False), help="Folder of the table's posters and trailers."
+)
+
 
 def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """Documented errors end a command with one clear line and exit code 1."""
@@ -86,10 +93,19 @@ def main() -> None:
 @main.command()
 @_CONFIG
 @_SET
+@_TABLE
+@_MEDIA
 @click.option("--run", "run_path", type=click.Path(file_okay=False), help="Default: runs/<name>.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the result.")
 @one_line_errors
-def train(config_path: str, overrides: tuple[str, ...], run_path: str | None, quiet: bool) -> None:
+def train(
+    config_path: str,
+    overrides: tuple[str, ...],
+    table: str | None,
+    media: str | None,
+    run_path: str | None,
+    quiet: bool,
+) -> None:
     """Prepare the films, train, evaluate on later films, export a bundle.
 
     Run again in the same folder to resume; a finished run is not trained again.
@@ -98,11 +114,9 @@ def train(config_path: str, overrides: tuple[str, ...], run_path: str | None, qu
     Examples:
       mfp train
       mfp train --config configs/debug.toml
-      mfp train --set name=mine --set data.source=table --set data.table=films.csv
+      mfp train --table films.csv --set name=mine --set data.split.train_until=2018-12-31
     """
-    from mfp import config as configs
-
-    config = configs.load(config_path, overrides)
+    config = _load(config_path, overrides, table, media)
     from mfp.report.progress import TrainingProgress
     from mfp.training import loop, session
     from mfp.training.run import RunFolder
@@ -197,8 +211,8 @@ def data() -> None:
 @data.command()
 @_CONFIG
 @_SET
-@click.option("--table", type=click.Path(dir_okay=False), help="Your films: CSV, JSONL or JSON.")
-@click.option("--media", type=click.Path(file_okay=False), help="Folder of posters and trailers.")
+@_TABLE
+@_MEDIA
 @click.option(
     "--rejects", type=click.Path(dir_okay=False), help="Write rejected rows here (JSONL)."
 )
@@ -219,14 +233,7 @@ def prepare(
       mfp data prepare
       mfp data prepare --table films.csv --media media/ --rejects rejects.jsonl
     """
-    from mfp import config as configs
-
-    extra: list[str] = []
-    if table is not None:
-        extra += ["data.source=table", f"data.table={json.dumps(table)}"]
-    if media is not None:
-        extra.append(f"data.media={json.dumps(media)}")
-    config = configs.load(config_path, (*extra, *overrides))
+    config = _load(config_path, overrides, table, media)
     dataset = _prepare(config.data, quiet=False)
     if rejects is not None:
         lines = "".join(json.dumps(reject) + "\n" for reject in dataset.rejects)
@@ -234,6 +241,20 @@ def prepare(
     for name, films in dataset.splits.items():
         click.echo(f"{name:12s}{len(films):>9,} films")
     click.echo(f"folder      {dataset.folder}\nfingerprint {dataset.fingerprint}")
+
+
+def _load(
+    config_path: str, overrides: tuple[str, ...], table: str | None, media: str | None
+) -> Any:
+    """The config, with the films of --table and --media in place of its own."""
+    from mfp import config as configs
+
+    films: list[str] = []
+    if table is not None:
+        films += ["data.source=table", f"data.table={json.dumps(table)}"]
+    if media is not None:
+        films.append(f"data.media={json.dumps(media)}")
+    return configs.load(config_path, (*films, *overrides))
 
 
 def _prepare(config: Any, quiet: bool) -> Any:

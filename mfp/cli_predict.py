@@ -30,11 +30,13 @@ _SINGULAR = {
 }
 # Not yet inputs of any network: taken from tables only.
 _NO_OPTION = ("poster", "trailer", "reviews", "vote_count", "popularity")
-_HINTS = {
-    "text": "",
-    "names": "Repeatable, or one list separated by '|' or commas.",
-    "number": "",
-    "date": "YYYY-MM-DD, YYYY-MM or YYYY.",
+_HELP = {
+    "title": "Title of the film.",
+    "id": "Your own id, for example an IMDb id.",
+    "release_date": "YYYY-MM-DD, YYYY-MM or YYYY.",
+    "certificate": "Age rating, for example PG-13.",
+    "plot": "What happens.",
+    "tagline": "The line on the poster.",
 }
 
 
@@ -42,13 +44,14 @@ def _film_options(command: Any) -> Any:
     """An option for every field that describes a film."""
     for name, spec in reversed(FIELDS.items()):
         if name not in _NO_OPTION:
-            hint = _HINTS[spec.kind] or (f"In {spec.unit}." if spec.unit else "")
+            several = "Repeatable, or one list separated by '|' or commas."
+            text = _HELP.get(name) or (f"In {spec.unit}." if spec.unit else several)
             flags = {f"--{_SINGULAR.get(name, name)}", f"--{name}"}
             command = click.option(
                 *(flag.replace("_", "-") for flag in sorted(flags, key=len)),
                 name,
                 multiple=spec.kind == "names",
-                help=f"{name.replace('_', ' ').capitalize()}. {hint}",
+                help=text,
             )(command)
     return command
 

@@ -142,7 +142,7 @@ class FusionConfig:
     hidden: tuple[int, ...] = (256, 128)
     dropout: float = bounded(0.2, low=0, high=0.99)
     # Share of present modalities hidden in training, so that any may be missing later.
-    modality_dropout: float = bounded(0.05, low=0, high=0.99)
+    modality_dropout: float = bounded(0.1, low=0, high=0.99)
 
 
 @dataclass(frozen=True)
@@ -213,12 +213,14 @@ def load(path: str | Path, overrides: Iterable[str] = ()) -> Config:
     Raises:
       ConfigError: naming file, key and remedy.
     """
-    return _validated(typed_toml.read(Config, Path(path), overrides))
+    overrides = tuple(overrides)
+    origin = f"{path} with --set" if overrides else str(path)
+    return _validated(typed_toml.read(Config, Path(path), overrides), origin)
 
 
 def from_json(values: Mapping[str, Any], origin: str) -> Config:
     """The config of `to_json`, checked like a file; `origin` names it in errors."""
-    return _validated(typed_toml.build(Config, values, origin))
+    return _validated(typed_toml.build(Config, values, origin), origin)
 
 
 def to_json(config: Config) -> dict[str, Any]:
@@ -246,7 +248,15 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _validated(config: Config) -> Config:
+def _validated(config: Config, origin: str) -> Config:
+    try:
+        _check(config)
+    except ConfigError as error:
+        raise ConfigError(f"{origin}: {error}") from None
+    return config
+
+
+def _check(config: Config) -> None:
     """Checks that need more than one key."""
     _check_split(config.data.split)
     if config.data.source == "table" and not config.data.table:
@@ -266,7 +276,6 @@ def _validated(config: Config) -> Config:
         raise ConfigError(f"name: {config.name!r} cannot be a folder name")
     if any(width < 1 for width in config.model.fusion.hidden) or not config.model.fusion.hidden:
         raise ConfigError("model.fusion.hidden: must be a list of positive widths")
-    return config
 
 
 def _check_split(split: SplitConfig) -> None:
@@ -309,7 +318,8 @@ def _check_features(config: Config) -> None:
             used[name] = key
     for name in features.ordered:
         if name not in film.SET_FIELDS:
-            raise ConfigError(f"features.ordered: '{name}' is not a set field")
+            hint = typed_toml.nearest(name, film.SET_FIELDS)
+            raise ConfigError(f"features.ordered: '{name}' is not a set field; {hint}")
     if not used:
         raise ConfigError("features: no inputs; name some numbers, texts or sets")
     clash = {"numbers", *features.texts} & set(features.sets)

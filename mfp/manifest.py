@@ -88,8 +88,11 @@ def read(folder: Path) -> Manifest:
         )
     try:
         values["targets"] = tuple(values["targets"])
-        return Manifest(**values)
-    except (KeyError, TypeError) as error:
+        manifest = Manifest(**values)
+        if not all(isinstance(entry, dict) for entry in dict(manifest.files).values()):
+            raise TypeError("'files' is not a table of hashes")
+        return manifest
+    except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{path}: is damaged: {error}") from None
 
 

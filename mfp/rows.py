@@ -115,7 +115,8 @@ def _text(name: str, spec: Field, value: Any) -> str:
 
 
 def _path(name: str, spec: Field, value: Any) -> str:
-    if not isinstance(value, str) or "\0" in value:
+    # A lone surrogate (JSON can hold one) cannot be written to any file.
+    if not isinstance(value, str) or any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
         raise FieldError(name, f"{short(value)} is not a file path")
     return value.strip()
 
@@ -167,7 +168,9 @@ _NAME_SUFFIXES = {
 def _number(name: str, spec: Field, value: Any) -> float | None:
     raw = value
     if isinstance(value, str):
-        match = _NUMBER.fullmatch(value.strip().replace("\u00a0", " "))
+        text = value.strip().replace("\u00a0", " ")
+        # The pattern's work grows with the square of the length: a cell of digits would hang it.
+        match = _NUMBER.fullmatch(text) if len(text) <= _MAX_NUMBER else None
         if match is None:
             remedy = f" in {spec.unit}" if spec.unit else ""
             raise FieldError(name, f"{short(value)} is not a number; write digits{remedy}")
@@ -190,6 +193,8 @@ def _number(name: str, spec: Field, value: Any) -> float | None:
         )
     return result
 
+
+_MAX_NUMBER = 60  # characters
 
 # Digits with optional thousands commas, a dollar sign, an exponent, and "min" or "USD" after.
 _NUMBER = re.compile(

@@ -143,6 +143,10 @@ def _rows(path: str | Path, stream: BinaryIO | None) -> Iterator[_Row]:
         raise TableError(f"{name}: no such file") from None
     except IsADirectoryError:
         raise TableError(f"{name}: is a folder; name a .csv, .jsonl or .json file") from None
+    except UnicodeDecodeError as error:  # only of UTF-16: bytes that are not UTF-8 are escaped
+        raise TableError(
+            f"{name}: is damaged UTF-16 ({error.reason}); save the file as UTF-8"
+        ) from None
     except OSError as error:
         raise TableError(f"{name}: cannot be read: {error.strerror or error}") from None
 

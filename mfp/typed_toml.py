@@ -6,7 +6,9 @@ Knows nothing of films: `mfp/config.py` holds the schema.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -52,6 +54,14 @@ def nearest(name: Any, choices: Iterable[str]) -> str:
 _Tree = dict[str, Any]  # sections of sections of leaves
 
 
+class _Section(dict[str, Any]):
+    """A tree that knows the file it came from, so that an error in an empty one can name it."""
+
+    def __init__(self, values: Mapping[str, Any], origin: str):
+        super().__init__(values)
+        self.origin = origin
+
+
 @dataclass(frozen=True)
 class _Leaf:
     """A value and the file (or "--set") that it came from, so that errors can name it."""
@@ -71,7 +81,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> _Tree:
         raise ConfigError(f"{path}: no such config file") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder; name a .toml file") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # not TOML, not UTF-8, a huge number
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
     parent = values.pop("extends", None)
     tree: _Tree = {}
@@ -84,10 +94,11 @@ def _read(path: Path, seen: tuple[Path, ...]) -> _Tree:
 
 
 def _leaves(values: Mapping[str, Any], origin: str) -> _Tree:
-    return {
+    tree = {
         key: _leaves(value, origin) if isinstance(value, Mapping) else _Leaf(value, origin)
         for key, value in values.items()
     }
+    return _Section(tree, origin)
 
 
 def _merge(base: _Tree, over: _Tree) -> None:
@@ -105,7 +116,7 @@ def _override(tree: _Tree, text: str) -> None:
         raise ConfigError(f"--set {text}: write section.key=value")
     try:
         value: Any = tomllib.loads(f"value = {raw}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         value = raw.strip()  # a bare word is a string: --set optimizer.name=sgd
     for name in reversed(names):
         value = {name: value}
@@ -162,7 +173,9 @@ def _value(hint: Any, node: _Leaf | _Tree, path: str) -> Any:
             _value(inner, _Leaf(item, node.origin), f"{path}[{i}]") for i, item in enumerate(value)
         )
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        value = float(value) if abs(value) < 1e308 else math.inf
+    if hint is str and isinstance(value, datetime.date):
+        value = value.isoformat()  # TOML reads an unquoted 2008-12-31 as a date
     if type(value) is not hint:
         raise ConfigError(
             f"{node.origin}: {path}: must be {_TYPE_NAMES[hint]}, got {value!r}"
@@ -191,8 +204,7 @@ def _check_bounds(metadata: Mapping[str, Any], value: Any, node: Any, path: str)
 
 
 def _origin(node: _Leaf | _Tree) -> str:
-    while isinstance(node, dict):
-        if not node:
-            return "config"
+    while isinstance(node, dict) and node:
         node = next(iter(node.values()))
+    assert isinstance(node, _Leaf | _Section)
     return node.origin

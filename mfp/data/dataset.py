@@ -15,7 +15,7 @@ from typing import Any, overload
 from mfp.config import ConfigError, DataConfig
 from mfp.data.sources import Source, open_source
 from mfp.film import Film, Outcome
-from mfp.tables import Place, Reject
+from mfp.tables import Place, Record, Reject
 
 
 @dataclass(frozen=True)
@@ -94,23 +94,41 @@ def prepare(
     folder = Path(builder.data_dir)
     rejects_file = folder / "rejects.jsonl"
     if not rejects_file.exists():  # written last: its absence means unprepared or half-prepared
-        _write(builder)
+        try:
+            _write(builder)
+        except movie_feedback.EmptySplitError as split:
+            raise ConfigError(
+                f"data.split: no film falls into {split}; {_suggestion(source)}"
+            ) from None
         lines = [json.dumps(reject.to_json()) for reject in rejects]
         rejects_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         if later:
             warn(f"{len(later):,} films released after data.split.test_until are left out")
-    empty = [s for s in movie_feedback.SPLITS if not builder.info.splits[s].num_examples]
-    if empty:
-        raise ConfigError(
-            f"data.split: no film falls into {', '.join(empty)}; "
-            f"move the dates (see {rejects_file} for what was left out)"
-        )
     return Dataset(
         folder,
         fingerprint,
         {s: Films(builder.as_data_source(split=s)) for s in movie_feedback.SPLITS},
         [json.loads(line) for line in rejects_file.read_text(encoding="utf-8").splitlines()],
     )
+
+
+def _suggestion(source: Source) -> str:
+    """Split dates at whole years that leave about the last fifth of the films held out."""
+    dates = (r.film.release_date for r in source.records() if isinstance(r, Record))
+    years = sorted(date.year for date in dates if date is not None)
+    distinct = sorted(set(years))
+    if len(distinct) < 3:
+        return "films of at least three years, with their release_date, are needed"
+    # Only years that have films end a split, so that none is empty.
+    *earlier, _, test = distinct
+    train = max([y for y in earlier if y <= years[int(0.8 * (len(years) - 1))]])
+    between = [y for y in distinct if train < y < test]
+    validation = max(
+        [y for y in between if y <= years[int(0.9 * (len(years) - 1))]], default=between[0]
+    )
+    ends = {"train": train, "validation": validation, "test": test}
+    options = " ".join(f"--set data.split.{s}_until={year}-12-31" for s, year in ends.items())
+    return f"the films run from {years[0]} to {test}; try {options}"
 
 
 def describe(reject: dict) -> str:

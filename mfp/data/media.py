@@ -30,7 +30,7 @@ def locate(name: str, relative: str, folder: Path) -> Path:
         if not path.is_relative_to(root):
             raise MediaError(f"'{relative}' leaves the media folder; use a path inside it")
         status = path.stat()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
         if isinstance(error, MediaError):
             raise
         raise MediaError(f"'{relative}' is not in the media folder; correct or empty it") from None

@@ -121,20 +121,23 @@ class FilmTable:
 
     def __init__(self, table: Path, media_folder: Path | None, warn: Callable[[str], None]) -> None:
         self._table, self.media_folder, self._warn = table, media_folder, warn
+        self._warned: set[str] = set()
 
     def fingerprint(self) -> str:
         digest = hashlib.sha256(_file_digest(self._table).encode())
         if self.media_folder is not None:
+            digest.update(b"media")  # missing files are reported, which no folder would not
             for record in tables.read(self._table, warn=lambda _: None):
                 if isinstance(record, Record):
                     for path in media.paths(record.film, self.media_folder):
-                        digest.update(f"{path.name}:{_file_digest(path)}".encode())
+                        line = f"{record.place.row}:{path.name}:{_file_digest(path)}"
+                        digest.update(line.encode("utf-8", "surrogateescape"))
         return digest.hexdigest()
 
     def records(self) -> Iterator[Record | Reject]:
         """As in the table; a second film of the same id is rejected, the first one stays."""
         first_row: dict[str, int] = {}
-        for record in tables.read(self._table, warn=self._warn):
+        for record in tables.read(self._table, warn=self._warn_once):
             if isinstance(record, Record) and record.film.id:
                 first = first_row.setdefault(record.film.id, record.place.row)
                 if first != record.place.row:
@@ -142,3 +145,9 @@ class FilmTable:
                     yield Reject(record.place, "id", reason)
                     continue
             yield record
+
+    def _warn_once(self, message: str) -> None:
+        """The table is read once per split; its unknown columns are told of once."""
+        if message not in self._warned:
+            self._warned.add(message)
+            self._warn(message)

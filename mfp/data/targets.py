@@ -63,6 +63,12 @@ def _return(film: Film, outcome: Outcome) -> float | None:
     return outcome.revenue_usd / film.budget_usd
 
 
+def _deviation(values: list[float]) -> float:
+    """The standard deviation; 1 where all values are equal, of which rounding may leave 1e-16."""
+    deviation = float(np.std(values))
+    return deviation if deviation > 1e-9 else 1.0
+
+
 @dataclass(frozen=True)
 class TargetSpec:
     """The targets of a network and the mean and deviation that scale the regressions."""
@@ -94,7 +100,7 @@ class TargetSpec:
         return cls(
             names,
             {name: float(np.mean(known[name])) for name in scaled},
-            {name: float(np.std(known[name])) or 1.0 for name in scaled},
+            {name: _deviation(known[name]) for name in scaled},
         )
 
     def scale(self, name: str, number: float) -> float:

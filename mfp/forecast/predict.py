@@ -15,6 +15,8 @@ from mfp.forecast.bundle import Bundle, open_bundle
 
 # A program is compiled once per batch size: a batch is padded to the next of these.
 BATCH_SIZES = (1, 16, 256)
+# Decimals of each number in JSON and CSV; None gives a whole number.
+_DIGITS = {"rating": 3, "revenue_usd": None, "hit_probability": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +33,17 @@ class Forecast:
     verdict_probabilities: dict[str, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values, without the targets that the bundle does not predict."""
+        """JSON values, without the targets that the bundle does not predict.
+
+        Rounded to what can mean anything: rating to 0.001, dollars to 1, probability to 0.0001.
+        """
         values = {name: getattr(self, name) for name in self.__slots__}
+        for name, digits in _DIGITS.items():
+            if values[name] is not None:
+                values[name] = round(values[name], digits)
+        if self.verdict_probabilities is not None:
+            shares = self.verdict_probabilities.items()
+            values["verdict_probabilities"] = {name: round(share, 4) for name, share in shares}
         return {name: value for name, value in values.items() if value is not None}
 
 

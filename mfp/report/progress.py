@@ -18,7 +18,7 @@ from rich.progress import (
 
 
 class TrainingProgress:
-    """The bar of a training run."""
+    """The bar of a training run; as a context manager it clears the bar however training ends."""
 
     def __init__(self, console: Console | None = None, quiet: bool = False):
         self._console = console or Console(stderr=True, quiet=quiet)
@@ -73,7 +73,10 @@ class TrainingProgress:
             parts.append(f"{name} {kind} {found[kind]:.3f}")
         self.say(f"epoch {epoch:3d}  validation {'  '.join(parts)}{'  *best' if best else ''}")
 
-    def end(self) -> None:
+    def __enter__(self) -> TrainingProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -15,9 +15,9 @@ from mfp.forecast.predict import Forecast
 
 # (target, metric, label, whether more is better)
 _METRICS = (
-    ("rating", "r2", "critic rating  R2", True),
-    ("rating", "rmse", "critic rating  RMSE (0-10)", False),
-    ("rating", "mae", "critic rating  MAE (0-10)", False),
+    ("rating", "r2", "rating  R2", True),
+    ("rating", "rmse", "rating  RMSE (0-10)", False),
+    ("rating", "mae", "rating  MAE (0-10)", False),
     ("revenue", "r2", "log10 box office  R2", True),
     ("revenue", "rmse", "log10 box office  RMSE", False),
     ("revenue", "mae", "log10 box office  MAE", False),

@@ -111,7 +111,7 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
     state = init_state(assemble.init_params(network, spec, config.seed), tx)
     key = runner.replicate(jax.random.key(config.seed))
 
-    with Checkpoints(run.checkpoints) as checkpoints, _signals() as received:
+    with Checkpoints(run.checkpoints) as checkpoints, _signals() as received, progress:
         memory = Memory()
         if checkpoints.last is not None:
             state, meta = checkpoints.restore(checkpoints.last, state)
@@ -132,10 +132,13 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
                 # The losses of the step before are read while this one computes.
                 _log(pending, run, config, objective, rates, batches.per_epoch, progress)
                 pending = (step, sums)
+                stopping = bool(received)
                 epoch_ends = step % batches.per_epoch == 0
-                if epoch_ends:
+                saving = epoch_ends or stopping or step % config.train.checkpoint_every == 0
+                if saving:  # the log holds every step that a checkpoint holds, and no NaN is saved
                     _log(pending, run, config, objective, rates, batches.per_epoch, progress)
                     pending = None
+                if epoch_ends:
                     averaged = to_device(on_host(state.ema))
                     predictions, held_out = evaluator(averaged, splits["validation"])
                     scores = metrics.evaluate(splits["validation"].truth, predictions)
@@ -143,14 +146,13 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
                     epoch = step // batches.per_epoch
                     run.log({"step": step, "epoch": epoch, "validation": held_out | scores})
                     progress.epoch(epoch, held_out, scores, best=memory.best_step == step)
-                if epoch_ends or step % config.train.checkpoint_every == 0 or received:
+                if saving:
                     memory.seconds = time.perf_counter() - started
                     loss = held_out["loss"] if epoch_ends else None
                     checkpoints.save(on_host(state), asdict(memory), loss)
-                if received:
+                if stopping:
                     raise Interrupted(received[0], step)
                 finished = _finished(memory, config, step, total)
-        progress.end()
         if checkpoints.best is None:
             raise TrainingError(f"{run.path}: no epoch was finished; remove the folder and rerun")
         best, _ = checkpoints.restore(checkpoints.best, template)

@@ -38,6 +38,10 @@ def split_of(date: PartialDate | None, config: SplitConfig) -> str | None:
     return None
 
 
+class EmptySplitError(ValueError):
+    """No film falls into a split; the message is its name."""
+
+
 @dataclasses.dataclass
 class FilmsConfig(tfds.core.BuilderConfig):
     """A source and its split, and who hears of its films.
@@ -74,6 +78,7 @@ class MovieFeedback(tfds.core.GeneratorBasedBuilder):
         # One pass over the source per split: memory stays flat for a source of any length.
         config = self.builder_config
         first_pass = split == SPLITS[0]
+        empty = True
         for record in config.source.records():
             if isinstance(record, Reject):
                 if first_pass:
@@ -88,10 +93,13 @@ class MovieFeedback(tfds.core.GeneratorBasedBuilder):
                 else:
                     config.on_later()
             if of == split:
+                empty = False
                 config.on_film()
                 film, files = _with_media(record, config)
                 key = film.id or f"{record.place.row:012d}"
                 yield key, records.encode(film, record.outcome, files)
+        if empty:  # TFDS would fail too, but not say why
+            raise EmptySplitError(split)
 
 
 def _with_media(record: Record, config: FilmsConfig) -> tuple[Film, dict[str, bytes]]:
