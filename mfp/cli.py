@@ -148,7 +148,9 @@ def _next_command(bundle: Path) -> str:
     program = str(beside) if len(command.parts) > 1 and not command.is_absolute() else "mfp-predict"
     return (
         f'{program} --model {bundle} --title "Heat 2" --director "Michael Mann"'
-        ' --genre Crime --cast "Al Pacino" --release-date 2014-06-20'
+        ' --cast "Al Pacino|Adam Driver"'
+        ' --genre Crime --company "Warner Bros. Entertainment" --country "United States"'
+        " --release-date 2014-06-20"
     )
 
 

@@ -40,7 +40,7 @@ class PartialDate:
                 f"{short(text)} is outside {FIRST_YEAR}-{LAST_YEAR}; write the year of release"
             )
         try:
-            datetime.date(year, month or 1, day or 1)
+            datetime.date(year, 1 if month is None else month, 1 if day is None else day)
         except ValueError:
             raise ValueError(f"{short(text)} is not a day of the calendar") from None
         return cls(year, month, day)

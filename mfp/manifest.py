@@ -89,10 +89,11 @@ def read(folder: Path) -> Manifest:
     try:
         values["targets"] = tuple(values["targets"])
         manifest = Manifest(**values)
-        if not all(isinstance(entry, dict) for entry in dict(manifest.files).values()):
+        files = manifest.files
+        if not (isinstance(files, dict) and all(isinstance(f, dict) for f in files.values())):
             raise TypeError("'files' is not a table of hashes")
         return manifest
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError) as error:
         raise BundleError(f"{path}: is damaged: {error}") from None
 
 
