@@ -61,6 +61,7 @@ class Outcome:
     rating: float | None = None  # 0-10
     revenue_usd: float | None = None
     verdict: str | None = None  # one of VERDICTS, where a table states it
+    sentiment: float | None = None  # 1: the review praises, 0: it pans
 
 
 @dataclass(frozen=True)
@@ -127,10 +128,12 @@ TARGET_FIELDS: dict[str, Field] = {
         unit="US dollars",
     ),
     "verdict": Field("text", "post_release"),
+    "sentiment": Field("number", "post_release", low=0, high=1),
 }
 
 SET_FIELDS = (*(n for n, f in FIELDS.items() if f.kind == "names"), "certificate")
-TEXT_FIELDS = ("title", "plot", "tagline")
+TEXT_FIELDS = ("title", "plot", "tagline", "reviews")
+IMAGE_FIELDS, VIDEO_FIELDS = ("poster",), ("trailer",)
 
 
 def _cycle(
@@ -184,6 +187,12 @@ def number(film: Film, name: str) -> float | None:
     """A number field or a derived number of the film; None where it is missing."""
     derived = DERIVED_NUMBERS.get(name)
     return derived(film) if derived else getattr(film, name)
+
+
+def texts(film: Film, name: str) -> tuple[str, ...]:
+    """The texts of a text field: at most one, but for reviews."""
+    value = getattr(film, name)
+    return value if isinstance(value, tuple) else ((value,) if value else ())
 
 
 def names(film: Film, name: str) -> tuple[str, ...]:

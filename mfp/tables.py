@@ -48,6 +48,7 @@ class Record:
     place: Place
     film: Film
     outcome: Outcome
+    split: str = ""  # where the source itself says; else the release date decides
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from mfp.config import ConfigError, DataConfig
+from mfp.data import media
 from mfp.data.sources import Source, open_source
 from mfp.film import Film, Outcome
 from mfp.tables import Place, Record, Reject
@@ -50,6 +51,12 @@ class Films(Sequence[tuple[Film, Outcome]]):
             raise IndexError(index)
         return records.decode(self._records[index % len(self)])
 
+    def pixels(self, index: int) -> dict[str, bytes]:
+        """The prepared media of a film: {field: bytes of `media.prepare`}, without missing ones."""
+        record = self._records[index]
+        found = {name: record[f"{name}_pixels"] for name in media.MEDIA_FIELDS}
+        return {name: data for name, data in found.items() if data}
+
     def __iter__(self) -> Iterator[tuple[Film, Outcome]]:
         return (self[i] for i in range(len(self)))
 
@@ -85,6 +92,8 @@ def prepare(
             description=f"{source.name}, split {asdict(config.split)}",
             source=source,
             split=config.split,
+            image_size=config.image_size,
+            video_frames=config.video_frames,
             on_reject=rejects.append,
             on_film=on_film,
             on_later=lambda: later.append(1),
@@ -141,6 +150,8 @@ def _fingerprint(source: Source, config: DataConfig) -> str:
     from mfp.data.builder.records import RECORD_VERSION
 
     parts = [source.name, source.fingerprint(), asdict(config.split), RECORD_VERSION]
+    if source.media_folder is not None:
+        parts += [config.image_size, config.video_frames]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

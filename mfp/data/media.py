@@ -1,10 +1,12 @@
-"""Poster and trailer files: found inside the media folder only, bounded, as encoded bytes."""
+"""Poster and trailer files: found inside the media folder only, bounded, decoded to pixels."""
 
 from __future__ import annotations
 
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+import numpy as np
 
 from mfp.film import Film
 
@@ -43,12 +45,26 @@ def locate(name: str, relative: str, folder: Path) -> Path:
     return path
 
 
-def read(name: str, relative: str, folder: Path) -> bytes:
-    """The encoded bytes of a film's media file. Raises MediaError as `locate` does."""
+def prepare(name: str, path: Path, size: int, frames: int) -> bytes:
+    """A media file decoded, resized and packed: what a record and a film's features hold.
+
+    A poster is its pixels, uint8 [size, size, 3]. A trailer is one byte per frame (1: read),
+    then the pixels, uint8 [frames, size, size, 3].
+
+    Raises:
+      MediaError: it cannot be decoded.
+    """
+    # Decoders are loaded by whoever has media to decode.
+    from mfp.data import image, video
+
+    if name == "trailer":
+        pixels, read = video.decode(path, frames, size)
+        return read.astype(np.uint8).tobytes() + pixels.tobytes()
     try:
-        return locate(name, relative, folder).read_bytes()
+        data = path.read_bytes()
     except OSError as error:
-        raise MediaError(f"'{relative}' cannot be read: {error.strerror}") from None
+        raise MediaError(f"'{path.name}' cannot be read: {error.strerror}") from None
+    return image.decode(data, size).tobytes()
 
 
 def paths(film: Film, folder: Path) -> Iterator[Path]:

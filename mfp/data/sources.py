@@ -1,4 +1,4 @@
-"""Where films come from: the bundled real films, or a user's own table with its media folder.
+"""Where films come from: bundled real films, a user's own table with its media, review texts.
 
 A source yields records in a fixed order and knows the fingerprint of its content, so that a
 changed source is prepared anew and an unchanged one is not.
@@ -17,6 +17,7 @@ from typing import Protocol
 from mfp import rows, tables
 from mfp.config import ConfigError, DataConfig
 from mfp.data import media
+from mfp.data.reviews import BundledReviews, TfdsReviews
 from mfp.tables import Place, Record, Reject
 
 
@@ -43,6 +44,10 @@ def open_source(config: DataConfig, warn: Callable[[str], None]) -> Source:
     """
     if config.source == "bundled":
         return BundledFilms()
+    if config.source == "reviews":
+        return BundledReviews(config.review_origins)
+    if config.source.startswith("tfds:"):
+        return TfdsReviews(config.source.removeprefix("tfds:"))
     table = Path(config.table).expanduser()
     if not table.is_file():
         raise ConfigError(f"data.table: {table}: no such file")

@@ -74,7 +74,7 @@ class Vocabulary:
         spelling: dict[str, str] = {}
         for names in films:
             keys = {fold(name): name for name in names}
-            counts.update(keys)
+            counts.update(keys.keys())  # a dict would add its values
             for key, name in keys.items():
                 spelling.setdefault(key, name)
         return cls.from_counts(counts, spelling, min_films, max_names)

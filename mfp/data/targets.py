@@ -21,7 +21,8 @@ REGRESSIONS = ("rating", "revenue")
 def value(name: str, film: Film, outcome: Outcome, config: TargetsConfig) -> float | None:
     """A target in its natural unit, None where unknown.
 
-    rating: 0-10. revenue: log10 of US dollars. hit: 0 or 1. verdict: index into VERDICTS.
+    rating: 0-10. revenue: log10 of US dollars. hit and sentiment: 0 or 1. verdict: its index
+    in VERDICTS.
     """
     if name == "rating":
         return outcome.rating
@@ -30,6 +31,8 @@ def value(name: str, film: Film, outcome: Outcome, config: TargetsConfig) -> flo
         if revenue is None or revenue < config.revenue.minimum_usd:
             return None
         return math.log10(revenue)
+    if name == "sentiment":
+        return outcome.sentiment
     return _hit(film, outcome, config) if name == "hit" else _verdict(film, outcome, config)
 
 

@@ -79,7 +79,11 @@ def _restore(path: Path, like: Any) -> Any:
     logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            return checkpointer.restore(path.absolute(), like)
+            params = checkpointer.restore(path.absolute(), like)
     except Exception as error:  # Orbax and TensorStore raise many kinds
         reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         raise BundleError(f"{path}: cannot be restored: {reason}") from None
+    # Orbax gives arrays of the shapes that were saved, whatever shapes were asked for.
+    if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, like):
+        raise BundleError(f"{path}: parameters and program do not belong together")
+    return params

@@ -16,7 +16,7 @@ from mfp.forecast.bundle import Bundle, open_bundle
 # A program is compiled once per batch size: a batch is padded to the next of these.
 BATCH_SIZES = (1, 16, 256)
 # Decimals of each number in JSON and CSV; None gives a whole number.
-_DIGITS = {"rating": 3, "revenue_usd": None, "hit_probability": 4}
+_DIGITS = {"rating": 3, "revenue_usd": None, "hit_probability": 4, "sentiment": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Forecast:
     rating: float | None = None  # 0-10
     revenue_usd: float | None = None  # median, US dollars
     hit_probability: float | None = None
+    sentiment: float | None = None  # probability that the reviews praise
     verdict: str | None = None
     verdict_probabilities: dict[str, float] | None = None
 
@@ -90,6 +91,8 @@ def _forecast(film: Film, outputs: dict[str, np.ndarray]) -> Forecast:
         values["revenue_usd"] = float(10.0 ** float(outputs["revenue"]))
     if "hit" in outputs:
         values["hit_probability"] = float(outputs["hit"])
+    if "sentiment" in outputs:
+        values["sentiment"] = float(outputs["sentiment"])
     if "verdict" in outputs:
         shares = dict(zip(VERDICTS, map(float, outputs["verdict"]), strict=True))
         values["verdict_probabilities"] = shares

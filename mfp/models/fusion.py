@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import combinations
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from mfp.config import FusionConfig
+from mfp.models.transformer import TransformerLayer
 
 
-class ConcatenationFusion(nn.Module):
-    """Concatenation of all modality vectors, then a perceptron."""
+class Fusion(nn.Module):
+    """Present modalities to the fused vector, by concatenation, gates, products or attention."""
 
     config: FusionConfig
 
@@ -25,16 +27,60 @@ class ConcatenationFusion(nn.Module):
         Where presence is 0 the modality's vector changes nothing: a learned one stands for it.
         In training, modalities are hidden at random so that any of them may be missing later.
         """
+        config = self.config
         parts = []
         for name, vector in vectors.items():
-            here = present[name]
-            if train and self.config.modality_dropout > 0:
-                keep = 1 - self.config.modality_dropout
-                here *= jax.random.bernoulli(self.make_rng("dropout"), keep, here.shape)
+            seen = present[name]
+            if train and config.modality_dropout > 0:
+                keep = 1 - config.modality_dropout
+                seen *= jax.random.bernoulli(self.make_rng("dropout"), keep, seen.shape)
             missing = self.param(f"missing_{name}", nn.initializers.normal(0.02), vector.shape[1:])
-            parts.append(jnp.where(here[:, None] > 0, vector, missing))
-        x = jnp.concatenate(parts, axis=-1)
-        for i, width in enumerate(self.config.hidden):
+            parts.append(jnp.where(seen[:, None] > 0, vector, missing))
+        if config.kind == "concatenation":
+            x = jnp.concatenate(parts, axis=-1)
+        else:
+            tokens_BxMxD = jnp.stack(
+                [
+                    nn.Dense(config.width, name=f"token_{name}")(part)
+                    for name, part in zip(vectors, parts, strict=True)
+                ],
+                axis=1,
+            )
+            mix = {"gated": self._gated, "bilinear": self._bilinear, "attention": self._attention}
+            x = mix[config.kind](tokens_BxMxD, train)
+        for i, width in enumerate(config.hidden):
             x = nn.LayerNorm(name=f"norm_{i}")(nn.Dense(width, name=f"dense_{i}")(x))
-            x = nn.Dropout(self.config.dropout, deterministic=not train)(nn.gelu(x))
+            x = nn.Dropout(config.dropout, deterministic=not train)(nn.gelu(x))
         return x
+
+    def _gated(self, tokens_BxMxD: jax.Array, train: bool) -> jax.Array:
+        """Sum of z_m * tanh(token_m), gates z = sigmoid(W [all tokens]) (Arevalo et al. 2017)."""
+        del train
+        batch, modalities, width = tokens_BxMxD.shape
+        gates = nn.Dense(modalities * width, name="gates")(tokens_BxMxD.reshape(batch, -1))
+        gates = jax.nn.sigmoid(gates).reshape(tokens_BxMxD.shape)
+        return jnp.sum(gates * jnp.tanh(tokens_BxMxD), axis=1)
+
+    def _bilinear(self, tokens_BxMxD: jax.Array, train: bool) -> jax.Array:
+        """All tokens, and of each pair tanh(U a) * tanh(V b), low-rank (Kim et al. 2017)."""
+        del train
+        names = range(tokens_BxMxD.shape[1])
+        factors = jnp.tanh(nn.Dense(2 * self.config.rank, name="factors")(tokens_BxMxD))
+        left, right = jnp.split(factors, 2, axis=-1)
+        pairs = [left[:, a] * right[:, b] for a, b in combinations(names, 2)]
+        flat = tokens_BxMxD.reshape(tokens_BxMxD.shape[0], -1)
+        return jnp.concatenate([flat, *pairs], axis=-1)
+
+    def _attention(self, tokens_BxMxD: jax.Array, train: bool) -> jax.Array:
+        """Self-attention over one token per modality and one that asks; the asking one answers.
+
+        Missing modalities keep their learned token: that something is missing is news too.
+        """
+        batch, modalities, width = tokens_BxMxD.shape
+        kind = self.param("kinds", nn.initializers.normal(0.02), (modalities, width))
+        ask = self.param("ask", nn.initializers.normal(0.02), (width,))
+        first = jnp.broadcast_to(ask, (batch, 1, width))
+        x = jnp.concatenate([first, tokens_BxMxD + kind], axis=1)
+        layer = TransformerLayer(self.config.heads, self.config.dropout, name="layer")
+        x = layer(x, jnp.ones(x.shape[:2], bool), train=train)
+        return jnp.concatenate([x[:, 0], jnp.mean(x[:, 1:], axis=1)], axis=-1)

@@ -9,13 +9,14 @@ from flax import linen as nn
 
 from mfp.film import VERDICTS
 
-_WIDTH = {"rating": 1, "revenue": 1, "hit": 1, "verdict": len(VERDICTS)}
+_WIDTH = {"rating": 1, "revenue": 1, "hit": 1, "verdict": len(VERDICTS), "sentiment": 1}
+BINARY = ("hit", "sentiment")  # a single logit
 
 
 class Heads(nn.Module):
-    """Fused vector [B, D] -> outputs: rating, revenue, hit [B]; verdict [B, 4].
+    """Fused vector [B, D] -> outputs: rating, revenue, hit, sentiment [B]; verdict [B, 4].
 
-    Regressions are in the network's scale (mean 0, deviation 1), hit and verdict are logits.
+    Regressions are in the network's scale (mean 0, deviation 1), the others are logits.
     Weights start at zero: an untrained network predicts the training mean.
     """
 
@@ -33,10 +34,10 @@ class Heads(nn.Module):
 def natural_units(
     outputs: Mapping[str, jax.Array], mean: Mapping[str, float], deviation: Mapping[str, float]
 ) -> dict[str, jax.Array]:
-    """Rating 0-10, revenue in log10 dollars, probability of a hit, and of each verdict."""
+    """Rating 0-10, revenue in log10 dollars, probabilities of the others."""
     natural = {}
     for name, y in outputs.items():
-        if name == "hit":
+        if name in BINARY:
             natural[name] = jax.nn.sigmoid(y)
         elif name == "verdict":
             natural[name] = jax.nn.softmax(y, axis=-1)

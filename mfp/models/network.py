@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mfp.config import ModelConfig
-from mfp.models.fusion import ConcatenationFusion
+from mfp.models.fusion import Fusion
 from mfp.models.heads import Heads
 from mfp.models.tabular import NumbersEncoder, SetEncoder
-from mfp.models.text import TextEncoder
+from mfp.models.text import ReviewsEncoder, TextEncoder
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,9 @@ class NetworkShape:
     sets: tuple[tuple[str, tuple[str, ...]], ...]  # (modality, its set fields)
     vocabulary_of: tuple[tuple[str, str], ...]  # (set field, vocabulary name)
     vocabulary_sizes: tuple[tuple[str, int], ...]
-    texts: tuple[tuple[str, int], ...]  # (text field, vocabulary size)
+    texts: tuple[tuple[str, int, int], ...]  # (text field, vocabulary size, n-grams)
+    images: tuple[str, ...]
+    videos: tuple[str, ...]
     ordered: frozenset[str]
     targets: tuple[str, ...]
 
@@ -41,7 +43,9 @@ class Network(nn.Module):
         """A batch of films to
 
         outputs    {target: [B] or [B, 4]}, see `Heads`
-        attention  {input array name: [B, P] or [B, T]}, rows sum to 1 (0 where nothing is)
+        attention  {input array name: [B, P], [B, T], [B, R, T] or [B, F]}, and reviews [B, R];
+                   rows sum to 1 (0 where nothing is)
+        maps       {image field: [B, h, w, C]}, the last feature maps
         embedding  [B, D], the fused vector
         """
         shape, config = self.shape, self.config
@@ -70,12 +74,29 @@ class Network(nn.Module):
                 )
                 pooled.append(vector)
             vectors[modality] = jnp.concatenate(pooled, axis=-1)
-        for field, size in shape.texts:
-            reader = TextEncoder(size, config.text, name=f"text_{field}")
-            vectors[field], attention[f"texts/{field}"] = reader(
-                inputs[f"texts/{field}"], train=train
+        for field, size, ngram_size in shape.texts:
+            ids, ngrams = inputs[f"texts/{field}"], inputs.get(f"ngrams/{field}")
+            reader = TextEncoder(size, ngram_size, config.text, name=f"text_{field}")
+            if field == "reviews":
+                several = ReviewsEncoder(reader, name="reviews")
+                vectors[field], attention[field], attention[f"texts/{field}"] = several(
+                    ids, ngrams, train=train
+                )
+            else:
+                vectors[field], attention[f"texts/{field}"] = reader(ids, ngrams, train=train)
+        maps: dict[str, jax.Array] = {}
+        if shape.images or shape.videos:
+            from mfp.models.image import ImageEncoder
+            from mfp.models.video import VideoEncoder
+        for field in shape.images:
+            picture = ImageEncoder(config.image, name=f"image_{field}")
+            vectors[field], maps[field] = picture(inputs[f"images/{field}"], train=train)
+        for field in shape.videos:
+            clip = VideoEncoder(config.video, config.image, name=f"video_{field}")
+            vectors[field], attention[f"videos/{field}"] = clip(
+                inputs[f"videos/{field}"], inputs[f"frames/{field}"], train=train
             )
         present = {name: inputs[f"present/{name}"] for name in vectors}
-        fused = ConcatenationFusion(config.fusion, name="fusion")(vectors, present, train=train)
+        fused = Fusion(config.fusion, name="fusion")(vectors, present, train=train)
         outputs = Heads(shape.targets, name="heads")(fused)
-        return {"outputs": outputs, "attention": attention, "embedding": fused}
+        return {"outputs": outputs, "attention": attention, "maps": maps, "embedding": fused}

@@ -13,16 +13,51 @@ _UNKNOWN = 1  # the id of a name outside the vocabulary
 
 
 class NumbersEncoder(nn.Module):
-    """Numbers and their missing indicators through a small perceptron."""
+    """Numbers and their missing indicators: an embedding of each, then a small perceptron."""
 
     config: NumbersModelConfig
 
     @nn.compact
     def __call__(self, values_BxD: jax.Array, known_BxD: jax.Array) -> jax.Array:
         """[B, D], [B, D] -> [B, H]. The value of a missing number does not matter."""
-        x = jnp.concatenate([values_BxD * known_BxD, known_BxD], axis=-1)
-        x = nn.relu(nn.Dense(self.config.hidden, name="hidden")(x))
-        return nn.relu(nn.Dense(self.config.hidden, name="output")(x))
+        config = self.config
+        x = values_BxD * known_BxD
+        if config.embedding != "plain":
+            if config.embedding == "periodic":
+                parts = self._periodic(x)
+            else:
+                parts = _piecewise(x, config.bins)
+            # One linear layer per number, as in the paper.
+            shape = (*parts.shape[1:], config.width)
+            kernel = self.param("embed", nn.initializers.lecun_normal(batch_axis=(0,)), shape)
+            embedded = nn.relu(jnp.einsum("bdf,dfe->bde", parts, kernel)) * known_BxD[..., None]
+            x = jnp.concatenate([x, embedded.reshape(x.shape[0], -1)], axis=-1)
+        x = jnp.concatenate([x, known_BxD], axis=-1)
+        x = nn.relu(nn.Dense(config.hidden, name="hidden")(x))
+        return nn.relu(nn.Dense(config.hidden, name="output")(x))
+
+    def _periodic(self, x_BxD: jax.Array) -> jax.Array:
+        """sin and cos of 2 pi c x with learned frequencies c: [B, D] -> [B, D, 2 F]."""
+        config = self.config
+        frequency = self.param(
+            "frequency",
+            nn.initializers.normal(config.sigma),
+            (x_BxD.shape[1], config.frequencies),
+        )
+        angles = 2 * jnp.pi * x_BxD[..., None] * frequency
+        return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+def _piecewise(x_BxD: jax.Array, bins: int) -> jax.Array:
+    """How far a number has come through each bin, 0 to 1: [B, D] -> [B, D, bins].
+
+    The bins hold equal shares of a normal distribution, which the features follow by their
+    quantile transform; the outer ones are as wide as their neighbours.
+    """
+    inner = jax.scipy.special.ndtri(jnp.arange(1, bins) / bins)
+    step = (inner[1] - inner[0]) if bins > 2 else jnp.asarray(1.0)
+    edges = jnp.concatenate([inner[:1] - step, inner, inner[-1:] + step])
+    return jnp.clip((x_BxD[..., None] - edges[:-1]) / (edges[1:] - edges[:-1]), 0, 1)
 
 
 class SetEncoder(nn.Module):

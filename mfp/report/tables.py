@@ -25,6 +25,9 @@ _METRICS = (
     ("hit", "auc", "hit  AUC", True),
     ("hit", "log_loss", "hit  log loss", False),
     ("hit", "accuracy", "hit  accuracy", True),
+    ("sentiment", "accuracy", "sentiment  accuracy", True),
+    ("sentiment", "auc", "sentiment  AUC", True),
+    ("sentiment", "log_loss", "sentiment  log loss", False),
     ("verdict", "log_loss", "verdict  log loss", False),
     ("verdict", "accuracy", "verdict  accuracy", True),
 )
@@ -83,6 +86,7 @@ def forecast_table(forecasts: Iterable[Forecast]) -> Table:
         ("revenue_usd", "box office", dollars),
         ("hit_probability", "hit", lambda v: f"{v:.0%}"),
         ("verdict", "verdict", str),
+        ("sentiment", "sentiment", lambda v: f"{v:.0%} praise"),
     ]
     used = [c for c in columns if any(getattr(row, c[0]) is not None for row in rows)]
     for _, label, _ in used:

@@ -26,7 +26,9 @@ def network_shape(spec: FeatureSpec) -> NetworkShape:
         sets=tuple(spec.sets.items()),
         vocabulary_of=tuple((field, vocabulary_name(field)) for field in fields),
         vocabulary_sizes=tuple((name, v.size) for name, v in spec.vocabularies.items()),
-        texts=tuple((field, text.size) for field, text in spec.texts.items()),
+        texts=tuple((f, text.size, text.ngram_size) for f, text in spec.texts.items()),
+        images=spec.images,
+        videos=spec.videos,
         ordered=spec.ordered,
         targets=spec.targets.names,
     )

@@ -9,6 +9,7 @@ from scipy.sparse.linalg import lsqr
 from mfp.data.batches import FilmArrays
 from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.film import VERDICTS
+from mfp.models.heads import BINARY
 
 Predictions = dict[str, np.ndarray]
 _PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -32,8 +33,8 @@ def ridge(
 ) -> list[Predictions]:
     """Ridge regression on all inputs of the network: numbers, names as 0/1, words as 0/1.
 
-    The penalty of each target is the best on validation. A hit is regressed as 0/1 and clipped
-    to a probability; verdict is left out.
+    The penalty of each target is the best on validation. Hit and sentiment are regressed as 0/1
+    and clipped to a probability; verdict is left out.
 
     Returns:
       Predictions of each collection of films.
@@ -58,7 +59,7 @@ def ridge(
                 best, best_error = weights, error
         for design, result in zip(designs[2:], results, strict=True):
             guess = design @ best + middle
-            result[name] = np.clip(guess, 1e-3, 1 - 1e-3) if name == "hit" else guess
+            result[name] = np.clip(guess, 1e-3, 1 - 1e-3) if name in BINARY else guess
     return results
 
 
@@ -72,7 +73,9 @@ def _design(spec: FeatureSpec, films: FilmArrays) -> sparse.csr_matrix:
             size = spec.vocabularies[vocabulary_name(field)].size
             blocks.append(_multi_hot(films.columns[f"sets/{field}"], size))
     for field, text in spec.texts.items():
-        blocks.append(_multi_hot(films.columns[f"texts/{field}"], text.size))
+        kind = "ngrams" if text.config.ngrams else "texts"
+        ids = films.columns[f"{kind}/{field}"].reshape(len(films), -1)
+        blocks.append(_multi_hot(ids, text.ngram_size if text.config.ngrams else text.size))
     return sparse.hstack([sparse.csr_matrix(block) for block in blocks], format="csr")
 
 

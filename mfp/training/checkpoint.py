@@ -99,4 +99,8 @@ class Checkpoints:
                 f"{self.folder / str(step)}: cannot be restored: {reason}; "
                 "remove that folder to fall back to the checkpoint before"
             ) from error
-        return TrainState(**restored["state"]), restored["meta"]
+        state = TrainState(**restored["state"])
+        # Orbax gives arrays of the shapes that were saved, whatever shapes were asked for.
+        if jax.tree.map(np.shape, state) != jax.tree.map(np.shape, empty):
+            raise CheckpointError(f"{self.folder / str(step)}: belongs to another network")
+        return state, restored["meta"]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import mfp
+from mfp.config import Config
 from mfp.data import batches
 from mfp.data.batches import FilmArrays
 from mfp.data.features import FeatureSpec
@@ -27,11 +28,10 @@ class Evaluator:
     compiled: Callable[..., Any]
     objective: Objective
     batch_size: int
+    buckets: int
 
     @classmethod
-    def build(
-        cls, network: Network, spec: FeatureSpec, objective: Objective, batch_size: int
-    ) -> Evaluator:
+    def build(cls, network: Network, spec: FeatureSpec, config: Config) -> Evaluator:
         apply, targets = assemble.apply_function(network), spec.targets
 
         def evaluate(params, batch):
@@ -39,20 +39,26 @@ class Evaluator:
             natural = heads.natural_units(outputs, targets.mean, targets.deviation)
             return natural, losses.target_losses(outputs, batch)
 
-        return cls(parallel.compile_evaluation(evaluate), objective, batch_size)
+        return cls(
+            parallel.compile_evaluation(evaluate),
+            assemble.objective(config, spec),
+            config.train.batch_size,
+            config.train.length_buckets,
+        )
 
     def __call__(
         self, params: Any, films: FilmArrays
     ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Predictions {target: [N] or [N, C]} in natural units, and mean losses."""
-        parts: list[dict[str, np.ndarray]] = []
+        predictions: dict[str, np.ndarray] = {}
         sums: dict[str, np.ndarray] = {}
-        for batch, rows in batches.in_order(films, self.batch_size):
+        for batch, indices in batches.once(films, self.batch_size, self.buckets):
             natural, found = parallel.on_host(self.compiled(params, parallel.to_device(batch)))
-            parts.append({name: y[:rows] for name, y in natural.items()})
+            for name, y in natural.items():
+                whole = predictions.setdefault(name, np.zeros((len(films), *y.shape[1:]), y.dtype))
+                whole[indices] = y[: len(indices)]
             for name, pair in found.items():
                 sums[name] = sums.get(name, np.zeros(2)) + np.array(pair, np.float64)
-        predictions = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
         pairs = {name: (s[0], s[1]) for name, s in sums.items()}
         return predictions, mean_losses(pairs, self.objective)
 

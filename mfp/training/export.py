@@ -96,7 +96,8 @@ def check_agreement(program: bytes, forecast: Forecast, spec: FeatureSpec, param
         ours = jax.device_get(jax.jit(forecast)(params, inputs))
         theirs = jax.device_get(exported.call(params, inputs))
         for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-            worst = max(worst, float(np.max(np.abs(a - b), initial=0.0)))
+            # np.maximum, for max() would drop a NaN.
+            worst = float(np.maximum(worst, np.max(np.abs(a - b), initial=0.0)))
     if not worst <= AGREEMENT:
         raise ExportError(
             f"exported program and network differ by {worst:.2g} (allowed: {AGREEMENT:g})"
@@ -107,6 +108,7 @@ def check_agreement(program: bytes, forecast: Forecast, spec: FeatureSpec, param
 def _random_inputs(spec: FeatureSpec, batch_size: int, rng: np.random.Generator) -> dict:
     """Inputs with random values, ids in range, and modalities missing at random."""
     sizes = {f"texts/{name}": text.size for name, text in spec.texts.items()}
+    sizes |= {f"ngrams/{name}": text.ngram_size for name, text in spec.texts.items()}
     for fields in spec.sets.values():
         for field in fields:
             vocabulary = spec.vocabularies[vocabulary_name(field)]
@@ -116,7 +118,9 @@ def _random_inputs(spec: FeatureSpec, batch_size: int, rng: np.random.Generator)
         full = (batch_size, *shape)
         if name in sizes:
             ids = rng.integers(1, sizes[name], full)
-            inputs[name] = np.where(np.arange(shape[0]) < rng.integers(0, shape[0] + 1), ids, 0)
+            inputs[name] = np.where(np.arange(shape[-1]) < rng.integers(0, shape[-1] + 1), ids, 0)
+        elif dtype == np.uint8:
+            inputs[name] = rng.integers(0, 256, full)
         elif name == "numbers/values":
             inputs[name] = rng.normal(size=full)
         else:

@@ -18,10 +18,10 @@ import jax
 import numpy as np
 
 from mfp.config import Config
-from mfp.data import features
 from mfp.data.batches import FilmArrays, TrainingBatches, film_arrays
 from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
+from mfp.data.fit import fit
 from mfp.report.progress import TrainingProgress
 from mfp.training import assemble, metrics, optim
 from mfp.training.checkpoint import Checkpoints
@@ -85,12 +85,14 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
     resuming = run.begin(config, dataset)
     if not (resuming and run.features_file.exists()):
         progress.say("fitting features on the training films")
-        write_json(run.features_file, features.fit(dataset.splits["train"], config).to_json())
+        write_json(run.features_file, fit(dataset.splits["train"], config).to_json())
     spec = run.read_features()
     if spec.absent:
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
     splits = {s: film_arrays(films, spec, config.targets) for s, films in dataset.splits.items()}
-    batches = TrainingBatches(splits["train"], config.train.batch_size, config.seed)
+    batches = TrainingBatches(
+        splits["train"], config.train.batch_size, config.seed, config.train.length_buckets
+    )
     total = batches.per_epoch * config.train.epochs
 
     network = assemble.build_network(config, spec)
@@ -107,7 +109,7 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
             ema=config.optimizer.ema,
         )
     )
-    evaluator = Evaluator.build(network, spec, objective, config.train.batch_size)
+    evaluator = Evaluator.build(network, spec, config)
     state = init_state(assemble.init_params(network, spec, config.seed), tx)
     key = runner.replicate(jax.random.key(config.seed))
 

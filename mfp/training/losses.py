@@ -12,23 +12,31 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from mfp.models.heads import BINARY
+
 SumAndWeight = tuple[jax.Array, jax.Array]
 
 
 def squared_error(pred: jax.Array, target: jax.Array, weight: jax.Array) -> SumAndWeight:
     """Sum of w (pred - target)^2 and sum of w. All [B] -> ([], [])."""
     assert pred.shape == target.shape == weight.shape, (pred.shape, target.shape, weight.shape)
-    return jnp.sum(weight * (pred - target) ** 2), jnp.sum(weight)
+    # Not only times 0: the square of a huge error is infinite, and 0 * inf is NaN.
+    error = jnp.where(weight > 0, pred - target, 0)
+    return jnp.sum(weight * error**2), jnp.sum(weight)
 
 
 def binary_cross_entropy(logit: jax.Array, target: jax.Array, weight: jax.Array) -> SumAndWeight:
     """Sum of -w (t log s(x) + (1 - t) log(1 - s(x))), s the sigmoid. All [B] -> ([], []).
 
     Written as max(x, 0) - x t + log(1 + exp(-|x|)), which neither overflows nor takes log 0
-    (the form of the TensorFlow documentation of sigmoid_cross_entropy_with_logits).
+    (the form of the TensorFlow documentation of sigmoid_cross_entropy_with_logits). By cases,
+    since the gradients of max and |x| at 0, where an untrained head stands, do not add up to
+    s(0) - t.
     """
     assert logit.shape == target.shape == weight.shape, (logit.shape, target.shape, weight.shape)
-    loss = jnp.maximum(logit, 0) - logit * target + jnp.log1p(jnp.exp(-jnp.abs(logit)))
+    positive = logit > 0
+    log_term = jnp.log1p(jnp.exp(jnp.where(positive, -logit, logit)))
+    loss = jnp.where(positive, logit, 0) - logit * target + log_term
     return jnp.sum(weight * loss), jnp.sum(weight)
 
 
@@ -45,7 +53,8 @@ def softmax_cross_entropy(logits: jax.Array, label: jax.Array, weight: jax.Array
 
 def l1(params: Any) -> jax.Array:
     """Sum of |w| over weight matrices and embeddings; biases and scales are not penalised."""
-    return sum((jnp.sum(jnp.abs(w)) for w in _weights(params)), start=jnp.zeros(()))
+    # |w| as w sign(w): its gradient at 0 is 0, where that of jnp.abs is 1.
+    return sum((jnp.sum(w * jnp.sign(w)) for w in _weights(params)), start=jnp.zeros(()))
 
 
 def l2(params: Any) -> jax.Array:
@@ -64,7 +73,7 @@ def target_losses(
     losses = {}
     for name, y in outputs.items():
         target, weight = batch[f"targets/{name}"], batch[f"weights/{name}"]
-        if name == "hit":
+        if name in BINARY:
             losses[name] = binary_cross_entropy(y, target, weight)
         elif name == "verdict":
             losses[name] = softmax_cross_entropy(y, target.astype(jnp.int32), weight)

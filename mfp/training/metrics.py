@@ -64,7 +64,13 @@ def classes(truth: np.ndarray, probability: np.ndarray) -> Metrics:
     }
 
 
-BY_TARGET = {"rating": regression, "revenue": revenue, "hit": binary, "verdict": classes}
+BY_TARGET = {
+    "rating": regression,
+    "revenue": revenue,
+    "hit": binary,
+    "verdict": classes,
+    "sentiment": binary,
+}
 
 
 def evaluate(

@@ -35,8 +35,7 @@ def evaluate_run(
     """Metrics on validation and test films beside the baselines; written to metrics.json."""
     progress.say("evaluating on held-out later films, and fitting the baselines on the same rows")
     network = assemble.build_network(config, trained.spec)
-    objective = assemble.objective(config, trained.spec)
-    evaluator = evaluate.Evaluator.build(network, trained.spec, objective, config.train.batch_size)
+    evaluator = evaluate.Evaluator.build(network, trained.spec, config)
     params = parallel.to_device(trained.params)
     predictions = {s: evaluator(params, trained.splits[s])[0] for s in ("validation", "test")}
     report = evaluate.report(trained.spec, trained.splits, predictions)

@@ -52,6 +52,8 @@ class FilmsConfig(tfds.core.BuilderConfig):
 
     source: Source | None = None
     split: SplitConfig = dataclasses.field(default_factory=SplitConfig)
+    image_size: int = 64
+    video_frames: int = 8
     on_reject: Callable[[Reject], None] = print
     on_film: Callable[[], None] = lambda: None
     on_later: Callable[[], None] = lambda: None
@@ -85,7 +87,7 @@ class MovieFeedback(tfds.core.GeneratorBasedBuilder):
                     config.on_reject(record)
                 continue
             date = record.film.release_date
-            of = split_of(date, config.split)
+            of = record.split or split_of(date, config.split)
             if of is None and first_pass:
                 if date is None:
                     reason = "is missing; a film without a date belongs to no split"
@@ -111,7 +113,12 @@ def _with_media(record: Record, config: FilmsConfig) -> tuple[Film, dict[str, by
         if not relative or config.source.media_folder is None:
             continue
         try:
-            files[name] = media.read(name, relative, config.source.media_folder)
+            files[name] = media.prepare(
+                name,
+                media.locate(name, relative, config.source.media_folder),
+                config.image_size,
+                config.video_frames,
+            )
         except media.MediaError as error:
             config.on_reject(Reject(record.place, name, str(error)))
             film = dataclasses.replace(film, **cast(dict[str, Any], {name: ""}))

@@ -29,13 +29,13 @@ def features() -> tfds.features.FeaturesDict:
         name: kinds.get(spec.kind, tfds.features.Text)()
         for name, spec in (FIELDS | TARGET_FIELDS).items()
     }
-    # Encoded bytes: preparing TFDS's own Image and Video features needs TensorFlow.
-    columns |= {f"{name}_bytes": tfds.features.Text() for name in media.MEDIA_FIELDS}
+    # Pixels as bytes: preparing TFDS's own Image and Video features needs TensorFlow.
+    columns |= {f"{name}_pixels": tfds.features.Text() for name in media.MEDIA_FIELDS}
     return tfds.features.FeaturesDict(columns)
 
 
 def encode(film: Film, outcome: Outcome, files: Mapping[str, bytes]) -> dict[str, Any]:
-    """A record for TFDS. `files` maps media fields to their encoded bytes."""
+    """A record for TFDS. `files` maps media fields to pixels (`media.prepare`)."""
     record: dict[str, Any] = {}
     for name, spec in (FIELDS | TARGET_FIELDS).items():
         value = getattr(outcome if name in TARGET_FIELDS else film, name)
@@ -45,7 +45,7 @@ def encode(film: Film, outcome: Outcome, files: Mapping[str, bytes]) -> dict[str
             record[name] = list(value)
         else:
             record[name] = "" if value is None else str(value)
-    return record | {f"{name}_bytes": files.get(name, b"") for name in media.MEDIA_FIELDS}
+    return record | {f"{name}_pixels": files.get(name, b"") for name in media.MEDIA_FIELDS}
 
 
 def decode(record: Mapping[str, Any]) -> tuple[Film, Outcome]:

@@ -1,0 +1,280 @@
+"""The schema of a config: every key, its type, its default and its bounds. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from mfp.typed_toml import bounded
+
+
+@dataclass(frozen=True)
+class SplitConfig:
+    """Last release day (inclusive) of each split; films released later are left out."""
+
+    train_until: str = "2008-12-31"
+    validation_until: str = "2010-12-31"
+    test_until: str = "2014-12-31"
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where films come from and how they are split."""
+
+    # bundled, table, reviews (bundled review texts), or tfds:<name> (any labelled TFDS text set)
+    source: str = "bundled"
+    table: str = ""  # path of a .csv, .jsonl or .json file; needed when source = "table"
+    media: str = ""  # folder that the table's poster and trailer paths are relative to
+    prepared: str = "runs/prepared"  # where the TFDS dataset `movie_feedback` is kept
+    split: SplitConfig = field(default_factory=SplitConfig)
+    image_size: int = bounded(64, low=8, high=512)  # pixels; media are resized once, here
+    video_frames: int = bounded(8, low=1, high=64)  # spread over a clip
+    review_origins: tuple[str, ...] = ("imdb",)  # source = "reviews": imdb, rotten_tomatoes
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """From a text to tokens (seed 3.2), the same for every text field."""
+
+    unicode: Literal["NFKC", "NFC", "none"] = "NFKC"
+    strip_html: bool = True  # tags become spaces, entities characters
+    lowercase: bool = True
+    stop_words: bool = False  # remove the language's stop words
+    stem: bool = False  # Snowball stems of the language
+    language: str = "en"  # ISO 639-1, of stop words and stems
+    tokens: Literal["words", "subwords"] = "words"  # subwords: BPE trained on the training split
+    ngrams: int = bounded(
+        0, low=0, high=5
+    )  # longest n-gram of the bag beside the sequence; 0: none
+    max_ngrams: int = bounded(200_000, low=1)  # in the vocabulary
+    text_ngrams: int = bounded(1024, low=1)  # kept of one text
+    vectors: str = ""  # word vectors to start embeddings from: a text file of "word v1 v2 ..."
+
+
+@dataclass(frozen=True)
+class FeaturesConfig:
+    """Which fields enter the network, and how they are turned into arrays."""
+
+    numbers: tuple[str, ...] = ()  # number fields and derived numbers, see data/tabular.py
+    texts: tuple[str, ...] = ()  # text fields, each a modality of its own
+    # A set modality is a name and the fields it joins, for example crew = ["directors", "cast"].
+    sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    images: tuple[str, ...] = ()  # "poster"
+    videos: tuple[str, ...] = ()  # "trailer"
+    # Set fields whose order carries meaning (billing). The bundled cast is alphabetical.
+    ordered: tuple[str, ...] = ()
+    min_films: int = bounded(2, low=1)  # a name seen in fewer training films is "unknown"
+    max_names: int = bounded(50_000, low=1)  # per vocabulary, the most frequent are kept
+    max_members: int = bounded(12, low=1)  # members kept of each set field of a film
+    max_tokens: int = bounded(128, low=1)  # tokens kept of each text
+    min_word_films: int = bounded(3, low=1)  # a word seen in fewer training films is "unknown"
+    max_words: int = bounded(30_000, low=1)
+    max_reviews: int = bounded(8, low=1)  # reviews kept of one film
+    text: TextConfig = field(default_factory=TextConfig)
+
+
+@dataclass(frozen=True)
+class RatingConfig:
+    """Rating on the scale 0-10: regression by mean squared error."""
+
+    loss_weight: float = bounded(1.0, low=0)
+
+
+@dataclass(frozen=True)
+class RevenueConfig:
+    """Box office: regression on log10 dollars by mean squared error."""
+
+    loss_weight: float = bounded(0.4, low=0)
+    minimum_usd: float = bounded(1.0, low=1.0)  # smaller reported revenues are not trusted
+
+
+@dataclass(frozen=True)
+class HitConfig:
+    """A hit is any enabled rule that holds; 0 turns a rule off. Binary cross-entropy."""
+
+    loss_weight: float = bounded(0.3, low=0)
+    rating_at_least: float = bounded(7.0, low=0, high=10)
+    revenue_at_least_usd: float = bounded(0.0, low=0)
+    revenue_over_budget: float = bounded(0.0, low=0)
+
+
+@dataclass(frozen=True)
+class VerdictConfig:
+    """flop / average / hit / superhit by three rising thresholds. Softmax cross-entropy."""
+
+    loss_weight: float = bounded(0.0, low=0)
+    by: Literal["rating", "revenue_over_budget"] = "rating"
+    thresholds: tuple[float, ...] = (5.0, 6.5, 8.0)
+
+
+@dataclass(frozen=True)
+class SentimentConfig:
+    """Whether a review praises (1) or pans (0). Binary cross-entropy."""
+
+    loss_weight: float = bounded(0.0, low=0)
+
+
+@dataclass(frozen=True)
+class TargetsConfig:
+    """What is predicted. A loss weight of 0 leaves the target (and its head) out."""
+
+    rating: RatingConfig = field(default_factory=RatingConfig)
+    revenue: RevenueConfig = field(default_factory=RevenueConfig)
+    hit: HitConfig = field(default_factory=HitConfig)
+    verdict: VerdictConfig = field(default_factory=VerdictConfig)
+    sentiment: SentimentConfig = field(default_factory=SentimentConfig)
+
+    @property
+    def enabled(self) -> tuple[str, ...]:
+        """Names of the targets with a positive loss weight, in a fixed order."""
+        names = ("rating", "revenue", "hit", "verdict", "sentiment")
+        return tuple(name for name in names if getattr(self, name).loss_weight > 0)
+
+
+@dataclass(frozen=True)
+class NumbersModelConfig:
+    """Encoder of the numbers: embeddings of each, then a small perceptron.
+
+    periodic and piecewise: Gorishniy et al. 2022, "On Embeddings for Numerical Features".
+    """
+
+    embedding: Literal["plain", "periodic", "piecewise"] = "plain"
+    width: int = bounded(8, low=1)  # of each number's embedding (periodic, piecewise)
+    frequencies: int = bounded(8, low=1)  # periodic: sines and cosines of each number
+    sigma: float = bounded(0.1, low=0)  # periodic: deviation of the first frequencies
+    bins: int = bounded(16, low=2)  # piecewise: bins of each number
+    hidden: int = bounded(64, low=1)
+
+
+@dataclass(frozen=True)
+class SetsModelConfig:
+    """Encoder of set-valued fields: embeddings pooled by attention."""
+
+    embedding: int = bounded(16, low=1)
+    dropout: float = bounded(0.2, low=0, high=0.99)
+    # Share of members shown as "unknown" in training, so that a debut is familiar.
+    unknown_dropout: float = bounded(0.3, low=0, high=0.99)
+
+
+@dataclass(frozen=True)
+class TextModelConfig:
+    """Encoder of texts: embeddings, a sequence encoder, pooling; and a bag of n-grams beside it."""
+
+    embedding: int = bounded(32, low=1)
+    # bag: the embeddings themselves, without a sequence encoder
+    encoder: Literal["rnn", "gru", "lstm", "cnn", "transformer", "bag"] = "lstm"
+    bidirectional: bool = True  # rnn, gru and lstm in both directions
+    pooling: Literal["attention", "last", "mean", "max"] = "attention"
+    hidden: int = bounded(32, low=1)
+    windows: tuple[int, ...] = (3, 4, 5)  # cnn: words each filter sees
+    heads: int = bounded(4, low=1)  # transformer
+    layers: int = bounded(1, low=1)  # transformer
+    ngram_embedding: int = bounded(8, low=1)
+    dropout: float = bounded(0.3, low=0, high=0.99)
+
+
+@dataclass(frozen=True)
+class ImageModelConfig:
+    """Encoder of pictures: a small residual CNN with GroupNorm."""
+
+    widths: tuple[int, ...] = (16, 32, 64)  # channels of each stage; each halves height and width
+    blocks: int = bounded(1, low=1)  # residual blocks of each stage
+    output: int = bounded(64, low=1)
+    dropout: float = bounded(0.3, low=0, high=0.99)
+    flip: bool = True  # augmentation in training: mirrored
+    crop: float = bounded(0.1, low=0, high=0.5)  # shifted by up to this share of the size
+    colour: float = bounded(0.2, low=0, high=1)  # brightness and contrast changed by up to this
+
+
+@dataclass(frozen=True)
+class VideoModelConfig:
+    """Encoder of clips: the picture encoder on each frame, then attention or an LSTM over time."""
+
+    temporal: Literal["attention", "lstm"] = "attention"
+    hidden: int = bounded(64, low=1)
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """How modality vectors become one, before a perceptron.
+
+    gated: Arevalo et al. 2017. bilinear: low-rank products of all pairs (Kim et al. 2017).
+    attention: one token per modality, self-attention over them.
+    """
+
+    kind: Literal["concatenation", "gated", "bilinear", "attention"] = "concatenation"
+    width: int = bounded(64, low=1)  # of each modality's token; all but concatenation
+    rank: int = bounded(32, low=1)  # bilinear
+    heads: int = bounded(4, low=1)  # attention
+    hidden: tuple[int, ...] = (256, 128)
+    dropout: float = bounded(0.2, low=0, high=0.99)
+    # Share of present modalities hidden in training, so that any may be missing later.
+    modality_dropout: float = bounded(0.1, low=0, high=0.99)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network: one encoder per modality, a fusion, a head per target."""
+
+    numbers: NumbersModelConfig = field(default_factory=NumbersModelConfig)
+    sets: SetsModelConfig = field(default_factory=SetsModelConfig)
+    text: TextModelConfig = field(default_factory=TextModelConfig)
+    image: ImageModelConfig = field(default_factory=ImageModelConfig)
+    video: VideoModelConfig = field(default_factory=VideoModelConfig)
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Optimizer, schedule and penalties."""
+
+    name: Literal["sgd", "adam", "adamw"] = "adamw"
+    learning_rate: float = bounded(1.5e-3, low=0)
+    momentum: float = bounded(0.9, low=0, high=0.9999)  # of sgd
+    beta1: float = bounded(0.9, low=0, high=0.9999)  # of adam and adamw
+    beta2: float = bounded(0.999, low=0, high=0.999999)
+    weight_decay: float = bounded(0.01, low=0)  # decoupled, adamw only
+    schedule: Literal["constant", "cosine"] = "cosine"
+    warmup_fraction: float = bounded(0.1, low=0, high=1)  # of all steps
+    clip_norm: float = bounded(1.0, low=0)  # global gradient norm; 0 = no clipping
+    l1: float = bounded(0.0, low=0)  # penalty on all weights, in the loss
+    l2: float = bounded(0.0, low=0)
+    ema: float = bounded(0.98, low=0, high=0.99999)  # parameter averaging; 0 = none
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The loop."""
+
+    batch_size: int = bounded(256, low=1)
+    epochs: int = bounded(12, low=1)
+    patience: int = bounded(4, low=1)  # epochs without a better validation loss before stopping
+    # Shapes that texts are padded to: films of like length share a batch, and a batch is padded
+    # to the next of this many lengths. One compilation each; 1 pads all to the longest.
+    length_buckets: int = bounded(1, low=1, high=16)
+    log_every: int = bounded(10, low=1)  # steps
+    checkpoint_every: int = bounded(50, low=1)  # steps, besides one at the end of each epoch
+
+
+@dataclass(frozen=True)
+class ParallelConfig:
+    """How a step is spread over the devices of this machine."""
+
+    mode: Literal["jit", "pmap"] = "jit"  # pmap: the batch is split over all local devices
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything that decides a run."""
+
+    name: str = "base"  # the run folder is runs/<name>
+    seed: int = bounded(0, low=0, high=2**32 - 1)
+    as_of: Literal["pre_release", "post_release"] = "pre_release"
+    data: DataConfig = field(default_factory=DataConfig)
+    features: FeaturesConfig = field(default_factory=FeaturesConfig)
+    targets: TargetsConfig = field(default_factory=TargetsConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    parallel: ParallelConfig = field(default_factory=ParallelConfig)
