@@ -1,0 +1,144 @@
+"""Batches: a function of (seed, k), every film once an epoch, weight 0 where nothing is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mfp import config as configs
+from mfp.data import batches
+from mfp.data.batches import FilmArrays, TrainingBatches
+from mfp.data.fit import fit
+from mfp.film import Film, Outcome
+
+CONFIG = configs.load(ROOT / "configs" / "base.toml")
+FILMS = [
+    (
+        Film(f"film {i}", id=str(i), runtime_minutes=80.0 + i),
+        Outcome(None if i % 3 == 0 else i % 10, None if i % 2 else 1000.0 * (i + 1)),
+    )
+    for i in range(23)
+]
+SPEC = fit(FILMS, CONFIG)
+ARRAYS = batches.film_arrays(FILMS, SPEC, CONFIG.targets)
+
+
+def numbered(count: int) -> FilmArrays:
+    """Films that are only a number and a weight."""
+    columns = {"x": np.arange(count), "weights/rating": np.ones(count, np.float32)}
+    return FilmArrays([str(i) for i in range(count)], columns, {}, {})
+
+
+def test_targets_are_scaled_and_unknown_ones_weigh_nothing():
+    assert ARRAYS.ids == [film.id for film, _ in FILMS]
+    for name in ("rating", "revenue", "hit"):
+        truth = ARRAYS.truth[name]
+        known = ~np.isnan(truth)
+        assert 0 < known.sum() < len(FILMS)
+        weights, values = ARRAYS.columns[f"weights/{name}"], ARRAYS.columns[f"targets/{name}"]
+        np.testing.assert_array_equal(weights, known.astype(np.float32))
+        assert weights.dtype == values.dtype == np.float32
+        assert not values[~known].any()
+        if name != "hit":
+            natural = values * SPEC.targets.deviation[name] + SPEC.targets.mean[name]
+            np.testing.assert_allclose(natural[known], truth[known], rtol=1e-5)
+    assert np.isnan(ARRAYS.truth["rating"][0])
+    assert ARRAYS.truth["revenue"][4] == np.log10(5000)
+
+
+def test_padded_rows_weigh_nothing_and_are_real_films():
+    batch = ARRAYS.rows(np.array([4, 2]), 5)
+    for name, column in batch.items():
+        assert len(column) == 5
+        if name.startswith("weights/"):
+            assert not column[2:].any()
+            np.testing.assert_array_equal(column[:2], ARRAYS.columns[name][[4, 2]])
+        else:
+            np.testing.assert_array_equal(column, ARRAYS.columns[name][[4, 2, 4, 4, 4]])
+
+
+def test_padding_leaves_the_films_as_they_were():
+    before = {name: column.copy() for name, column in ARRAYS.columns.items()}
+    ARRAYS.rows(np.array([4]), 5)
+    for name, column in before.items():
+        np.testing.assert_array_equal(ARRAYS.columns[name], column)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 2**32 - 1), st.integers(0, 40))
+def test_batch_k_is_a_function_of_seed_and_k(count: int, size: int, seed: int, k: int):
+    one, two = (TrainingBatches(numbered(count), size, seed) for _ in range(2))
+    for i in (0, 3, 1):  # what was asked before does not matter
+        one[i]
+    assert one[k].keys() == two[k].keys()
+    for name, column in one[k].items():
+        np.testing.assert_array_equal(column, two[k][name])
+        assert len(column) == size
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 30), st.integers(1, 12), st.integers(0, 2**32 - 1), st.integers(0, 3))
+def test_an_epoch_sees_every_film_once(count: int, size: int, seed: int, epoch: int):
+    found = TrainingBatches(numbered(count), size, seed)
+    assert found.per_epoch == -(-count // size)
+    seen: list[int] = []
+    for k in range(epoch * found.per_epoch, (epoch + 1) * found.per_epoch):
+        seen += found[k]["x"][found[k]["weights/rating"] > 0].tolist()
+    assert sorted(seen) == list(range(count))
+
+
+def test_epochs_and_seeds_are_shuffled_differently():
+    def order(seed: int, epoch: int) -> tuple[int, ...]:
+        found = TrainingBatches(numbered(40), 8, seed)
+        ks = range(epoch * found.per_epoch, (epoch + 1) * found.per_epoch)
+        return tuple(int(i) for k in ks for i in found.indices(k))
+
+    orders = [order(seed, epoch) for seed in (0, 1) for epoch in range(4)]
+    assert len(set(orders)) == len(orders)
+    assert tuple(range(40)) not in orders
+
+
+@pytest.mark.parametrize("size", [1, 5, 23, 30])
+@pytest.mark.parametrize("buckets", [1, 4])
+def test_once_gives_every_film_once(size: int, buckets: int):
+    seen: list[int] = []
+    weight = 0.0
+    for batch, which in batches.once(ARRAYS, size, buckets):
+        assert all(len(column) == size for column in batch.values())
+        for name in ("numbers/values", "targets/rating"):
+            np.testing.assert_array_equal(batch[name][: len(which)], ARRAYS.columns[name][which])
+        seen += which.tolist()
+        weight += batch["weights/rating"].sum()
+    assert sorted(seen) == list(range(len(FILMS)))
+    assert weight == ARRAYS.columns["weights/rating"].sum()
+
+
+TEXTS = [
+    (Film(f"a title {i}", id=str(i), plot=" ".join(["word"] * (1 + i % 40))), Outcome(i % 10))
+    for i in range(200)
+]
+TEXT_ARRAYS = batches.film_arrays(TEXTS, fit(TEXTS, CONFIG), CONFIG.targets)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_buckets_cut_padding_only_and_see_every_film_once(seed: int):
+    found = TrainingBatches(TEXT_ARRAYS, 8, seed, buckets=4)
+    full = TEXT_ARRAYS.columns["texts/plot"]
+    for epoch in (0, 1):
+        seen: list[int] = []
+        widths: set[int] = set()
+        for k in range(epoch * found.per_epoch, (epoch + 1) * found.per_epoch):
+            which, ids = found.indices(k), found[k]["texts/plot"]
+            width = ids.shape[1]
+            np.testing.assert_array_equal(ids[: len(which)], full[which][:, :width])
+            assert not full[which][:, width:].any()
+            seen += which.tolist()
+            widths.add(width)
+        assert sorted(seen) == list(range(len(TEXTS)))
+        assert 1 < len(widths) <= 4  # each is a shape to compile
+    again = TrainingBatches(TEXT_ARRAYS, 8, seed, buckets=4)
+    k = found.per_epoch + 3  # asked first, of a fresh sequence
+    np.testing.assert_array_equal(again.indices(k), found.indices(k))

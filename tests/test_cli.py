@@ -1,0 +1,260 @@
+"""The command mfp, end to end: prepare, train, evaluate, export; errors in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import compilation
+import pytest
+from click.testing import CliRunner
+
+from mfp.cli import main
+from mfp.cli_predict import main as predict
+
+ROOT = Path(__file__).resolve().parent.parent
+# Numbers and genres alone, which compile in seconds, over the films of configs/debug.toml.
+MINI = """
+name = "mini"
+[data]
+prepared = "{prepared}"
+[data.split]
+train_until = "1949-12-31"
+validation_until = "1952-12-31"
+test_until = "1955-12-31"
+[features]
+numbers = ["runtime_minutes", "release_year"]
+sets.content = ["genres"]
+[model]
+fusion.hidden = [8]
+[train]
+batch_size = 64
+epochs = 2
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory):
+    with compilation.cached(tmp_path_factory) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory, prepared, dataset):
+    """A working folder with a config, where the commands of this file run."""
+    folder = tmp_path_factory.mktemp("work")
+    (folder / "mini.toml").write_text(MINI.format(prepared=prepared))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        yield folder
+
+
+def mfp(*arguments):
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.fixture(scope="module")
+def trained(work):
+    result = mfp("train", "--config", "mini.toml")
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_train_ends_with_a_command_that_works(work, trained):
+    for name in ("config.json", "features.json", "log.jsonl", "metrics.json", "bundle"):
+        assert (work / "runs" / "mini" / name).exists()
+    assert "held-out test films" in trained.stdout
+    assert "ridge" in trained.stdout
+    command = shlex.split(trained.stdout.splitlines()[-1])
+    assert command[:3] == ["mfp-predict", "--model", "runs/mini/bundle"]
+    result = CliRunner().invoke(predict, command[1:])
+    assert result.exit_code == 0, result.output
+    assert 0 <= json.loads(result.stdout)["rating"] <= 10
+
+
+def test_a_second_call_does_not_train_again(work, trained):
+    run = work / "runs" / "mini"
+    parts = ("checkpoints", "bundle")
+    before = [content(run / part) for part in parts], (run / "log.jsonl").read_bytes()
+    metrics = json.loads((run / "metrics.json").read_text())
+    again = mfp("train", "--config", "mini.toml")
+    assert again.exit_code == 0
+    assert ([content(run / part) for part in parts], (run / "log.jsonl").read_bytes()) == before
+    assert again.stdout == trained.stdout
+    assert "epoch   1" in trained.stderr
+    assert "epoch   1" not in again.stderr
+    after = json.loads((run / "metrics.json").read_text())
+    assert {**after, "seconds": 0} == {**metrics, "seconds": 0}
+
+
+def test_quiet_says_the_result_alone(work, trained):
+    result = mfp("train", "--config", "mini.toml", "--quiet")
+    assert result.stdout == trained.stdout
+    assert result.stderr == ""
+
+
+def one_line(result, *parts):
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("Error: ")
+    for part in parts:
+        assert part in line
+
+
+def test_a_run_of_another_config_is_refused_by_the_key(trained):
+    result = mfp("train", "--config", "mini.toml", "--set", "train.epochs=3")
+    one_line(result, "runs/mini", "train.epochs: 2 -> 3", "--run")
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("optimizer.learning_rte=1", ("optimizer.learning_rte", "did you mean 'learning_rate'?")),
+        ("optimizer.name=adm", ("optimizer.name", "did you mean 'adam'?")),
+        ("train.epochs=many", ("train.epochs", "must be a whole number")),
+        ("train.epochs=0", ("train.epochs", "must be at least 1")),
+        ("features.numbers=['runtime']", ("features.numbers", "runtime_minutes")),
+        ("features.texts=['rating']", ("features.texts", "'rating' is a target")),
+    ],
+)
+def test_a_config_error_is_one_line_with_the_key_and_the_nearest(work, override, parts):
+    one_line(mfp("train", "--config", "mini.toml", "--set", override), *parts)
+
+
+def test_a_config_that_is_not_there(work):
+    one_line(mfp("train", "--config", "nothing.toml"), "nothing.toml: no such config file")
+
+
+def test_a_table_that_is_not_there(work):
+    one_line(mfp("train", "--config", "mini.toml", "--table", "films.csv"), "films.csv")
+
+
+def test_evaluate_as_json(work, trained):
+    result = mfp("evaluate", "runs/mini", "--json")
+    assert result.exit_code == 0
+    found = json.loads(result.stdout)
+    metrics = json.loads((work / "runs" / "mini" / "metrics.json").read_text())
+    for part in ("test", "validation", "baselines", "fingerprint", "versions"):
+        assert found[part] == metrics[part]
+    assert result.stderr == ""
+
+
+def test_evaluate_as_a_table(trained):
+    result = mfp("evaluate", "runs/mini")
+    assert result.exit_code == 0
+    table = trained.stdout.split("checkpoint")[0]
+    assert result.stdout.strip() == table.strip()
+
+
+def test_evaluate_without_a_run(work):
+    one_line(mfp("evaluate", "runs/other"), "runs/other: is not a run folder")
+
+
+def test_export_writes_an_equal_bundle_once(work, trained):
+    result = mfp("export", "runs/mini", "--output", "again")
+    assert result.exit_code == 0, result.output
+    film = ["--title", "Heat 2", "--genre", "Crime", "--runtime", "150"]
+    forecasts = [
+        CliRunner().invoke(predict, ["-m", folder, *film]).stdout
+        for folder in ("again", "runs/mini/bundle")
+    ]
+    assert forecasts[0] == forecasts[1] != ""
+    twice = mfp("export", "runs/mini", "--output", "again")
+    assert twice.exit_code == 1
+    assert twice.stderr.splitlines()[-1] == "Error: again: exists; remove it or export elsewhere"
+
+
+TABLE = """title,release_date,runtime,genres,rating
+One,1940-05-01,90,Drama,6.5
+Two,1951-05-01,95,Drama|Crime,7.5
+Three,1954-05-01,100,Crime,5.5
+Four,1954-06-01,never,Crime,5.5
+Five,1954-07-01,100,Crime,11
+"""
+
+
+def test_prepare_a_table(work):
+    (work / "films.csv").write_text(TABLE)
+    arguments = ("data", "prepare", "--config", "mini.toml", "--table", "films.csv")
+    result = mfp(*arguments, "--rejects", "rejects.jsonl")
+    assert result.exit_code == 0, result.output
+    counts = [line.split()[:2] for line in result.stdout.splitlines()[:3]]
+    assert counts == [["train", "1"], ["validation", "1"], ["test", "1"]]
+    assert "films.csv, row 5, runtime_minutes: 'never' is not a number" in result.stderr
+    found = [json.loads(line) for line in (work / "rejects.jsonl").read_text().splitlines()]
+    assert [(reject["row"], reject["field"]) for reject in found] == [
+        (5, "runtime_minutes"),
+        (6, "rating"),
+    ]
+    again = mfp(*arguments)
+    assert again.stdout == result.stdout  # the same folder and fingerprint
+
+
+def test_prepare_names_an_empty_split(work):
+    (work / "old.csv").write_text("title,release_date\nOne,1940-05-01\n")
+    result = mfp("data", "prepare", "--config", "mini.toml", "--table", "old.csv")
+    assert result.exit_code == 1
+    assert "Error: " in result.stderr.splitlines()[-1]
+    assert "no film falls into validation" in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["export"], ["data", "prepare"]])
+def test_help_has_an_example(command):
+    result = mfp(*command, "--help")
+    assert result.exit_code == 0
+    assert "Example" in result.stdout
+
+
+def test_help_is_quick():
+    code = (
+        "import sys, mfp.cli; "
+        "print([n for n in ('jax', 'numpy', 'rich', 'flax') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "[]\n"
+
+
+def test_wrong_usage_is_code_2():
+    assert mfp("trian").exit_code == 2
+    assert mfp("export").exit_code == 2
+
+
+@pytest.mark.slow
+def test_a_training_process_that_is_told_to_stop_can_be_resumed(work, tmp_path_factory):
+    arguments = ["train", "--config", "mini.toml", "--run", "stopped", "--set", "train.epochs=4000"]
+    arguments += ["--set", "train.patience=4000", "--set", "train.log_every=1"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from mfp.cli import main; main()", *arguments],
+        cwd=work,
+        env=compilation.environment(tmp_path_factory) | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    log = work / "stopped" / "log.jsonl"
+    deadline = time.monotonic() + 100
+    while not (log.exists() and log.read_text().count("\n") > 5):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGTERM)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM after step" in error
+    assert "Run the same command to resume" in error
+    assert "Traceback" not in error
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
+    checkpoints = [int(p.name) for p in (work / "stopped/checkpoints").iterdir()]
+    assert max(checkpoints) == steps[-1]

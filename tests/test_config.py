@@ -1,0 +1,155 @@
+"""The schema of a run: shipped files load, impossible combinations are refused by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from mfp import config as configs
+from mfp import film
+from mfp.config import Config, ConfigError
+
+SHIPPED = sorted((ROOT / "configs").glob("*.toml"))
+
+
+def load(tmp_path: Path, text: str = "", *overrides: str) -> Config:
+    path = tmp_path / "mine.toml"
+    path.write_text(f"extends = {json.dumps(str(ROOT / 'configs' / 'base.toml'))}\n{text}")
+    return configs.load(path, overrides)
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_a_shipped_config_loads_and_survives_json(path: Path):
+    config = configs.load(path)
+    assert config.name == path.stem  # so that runs/<name> is found
+    text = json.dumps(configs.to_json(config))
+    assert configs.from_json(json.loads(text), "x") == config
+
+
+def test_debug_is_base_but_smaller():
+    base, debug = (configs.load(ROOT / "configs" / f"{n}.toml") for n in ("base", "debug"))
+    assert debug.features == base.features
+    assert debug.train.epochs < base.train.epochs
+    assert any(line.startswith("train.epochs: ") for line in configs.differences(base, debug))
+
+
+def test_differences_name_every_key_that_differs(tmp_path: Path):
+    base = load(tmp_path)
+    assert configs.differences(base, base) == []
+    other = load(tmp_path, "", "train.epochs=3", 'features.sets.content=["genres"]')
+    assert configs.differences(base, other) == [
+        "features.sets.content: ['genres', 'keywords', 'certificate'] -> ['genres']",
+        f"train.epochs: {base.train.epochs} -> 3",
+    ]
+
+
+POST_RELEASE = [
+    (key, name)
+    for key, names in (("numbers", film.NUMBER_INPUTS), ("texts", film.TEXT_FIELDS))
+    for name in names
+    if film.is_post_release(name)
+]
+
+
+@pytest.mark.parametrize(("key", "name"), POST_RELEASE)
+def test_a_post_release_field_is_refused_by_name_before_release(
+    tmp_path: Path, key: str, name: str
+):
+    text = f'features.{key} = ["{name}"]'
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, text)
+    message = str(caught.value)
+    assert "mine.toml" in message
+    assert f"features.{key}: '{name}' is known only after release" in message
+    assert "set as_of = 'post_release'" in message
+    after = load(tmp_path, text, "as_of=post_release")
+    assert name in getattr(after.features, key)
+
+
+def test_there_are_post_release_fields():
+    assert {name for _, name in POST_RELEASE} == {"vote_count", "popularity", "reviews"}
+
+
+@pytest.mark.parametrize("name", film.TARGET_FIELDS)
+@pytest.mark.parametrize("as_of", ["pre_release", "post_release"])
+def test_a_target_is_never_an_input(tmp_path: Path, name: str, as_of: str):
+    for key in ("numbers", "texts", "sets.x"):
+        with pytest.raises(ConfigError, match=f"{key}: '{name}' is a target"):
+            load(tmp_path, f'as_of="{as_of}"\nfeatures.{key} = ["{name}"]')
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('features.numbers=["budget"]', "features.numbers: .*did you mean 'budget_usd'"),
+        ('features.texts=["plto"]', "features.texts: .*did you mean 'plot'"),
+        ('features.sets.x=["companis"]', "features.sets.x: .*did you mean 'companies'"),
+        ('features.sets.x=["cast"]', "features.sets.*'cast' is already used by features.sets"),
+        ('features.numbers=["cast_count", "cast_count"]', "'cast_count' is already used"),
+        ('features.ordered=["casts"]', "features.ordered: .*did you mean 'cast'"),
+        ("[features.sets]\npeople=[]\nnumbers=[]", "features.sets: 'numbers' is the name of"),
+        ("[features.sets]\ntitle=[]", "features.sets: 'title' is the name of"),
+        (
+            "[features]\nnumbers=[]\ntexts=[]\nsets.people=[]\nsets.content=[]\nsets.origin=[]",
+            "features: no inputs; name some",
+        ),
+        ('data.source="table"', "data.table: is empty; name the"),
+        ('data.split.train_until="2008-13"', "data.split.train_until: '2008-13' is not a day"),
+        ('data.split.train_until="soon"', "data.split.train_until: .*write YYYY-MM-DD"),
+        ("data.split.train_until=2010-12-31", "train_until < validation_until < test_until"),
+        ("data.split.test_until=1990-12-31", "train_until < validation_until < test_until"),
+        (
+            "[targets]\nrating.loss_weight=0\nrevenue.loss_weight=0\nhit.loss_weight=0",
+            "targets: every loss_weight is 0",
+        ),
+        ("targets.hit.rating_at_least=0", "targets.hit: every rule is off"),
+        ("targets.verdict.thresholds=[1, 2]", "targets.verdict.thresholds: must be three rising"),
+        ("targets.verdict.thresholds=[1, 3, 2]", "thresholds: must be three rising"),
+        ("targets.verdict.thresholds=[1, 1, 2]", "thresholds: must be three rising"),
+        ('name=""', "name: '' cannot be a folder name"),
+        ('name="../x"', "cannot be a folder name"),
+        ('name="/x"', "cannot be a folder name"),
+        ('name="."', "cannot be a folder name"),
+        ("model.fusion.hidden=[]", "model.fusion.hidden: must be"),
+        ("model.fusion.hidden=[4, 0]", "model.fusion.hidden: must be"),
+        ("train.batch_size=0", "train.batch_size: must be at least 1"),
+        ("model.fusion.dropout=1", "model.fusion.dropout: must be at most 0.99"),
+        ("seed=-1", "seed: must be at least 0"),
+        ("train.epoch=3", "train.epoch: unknown key; did you mean 'epochs'"),
+        ('optimizer.name="adamx"', "optimizer.name: .*did you mean 'adam"),
+        ('as_of="before"', "as_of: 'before' is not a choice"),
+    ],
+)
+def test_an_error_names_file_key_and_remedy(tmp_path: Path, text: str, message: str):
+    with pytest.raises(ConfigError, match=rf"mine\.toml: .*{message}") as caught:
+        load(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_error_says_that_set_was_there(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"mine\.toml with --set: name: "):
+        load(tmp_path, "", "name=a/b")
+    values = configs.to_json(load(tmp_path)) | {"name": "a/b"}
+    with pytest.raises(ConfigError, match=r"^run/config\.json: name: "):
+        configs.from_json(values, "run/config.json")
+
+
+def test_enabled_targets_stand_in_a_fixed_order(tmp_path: Path):
+    text = "[targets]\nverdict.loss_weight=1\nrevenue.loss_weight=0"
+    assert load(tmp_path, text).targets.enabled == ("rating", "hit", "verdict")
+
+
+def test_a_config_is_frozen_all_the_way(tmp_path: Path):
+    def check(part) -> None:
+        for item in dataclasses.fields(part):
+            value = getattr(part, item.name)
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(part, item.name, value)
+            if dataclasses.is_dataclass(value):
+                check(value)
+
+    check(load(tmp_path))

@@ -1,0 +1,132 @@
+"""The bundle's manifest: hashes of every file, and errors that name the file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mfp import manifest as manifests
+from mfp.manifest import MANIFEST, BundleError, Manifest
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A folder with two files and their manifest."""
+    folder = tmp_path / "bundle"
+    (folder / "params").mkdir(parents=True)
+    (folder / "params" / "a").write_bytes(b"weights")
+    (folder / "program.stablehlo").write_bytes(b"program")
+    made = Manifest(
+        files=manifests.file_hashes(folder),
+        config={"name": "x"},
+        features={},
+        targets=("rating", "hit"),
+        metrics={},
+        data={},
+        versions={},
+    )
+    write(folder, made.to_json())
+    return folder
+
+
+def write(folder: Path, values: Any) -> None:
+    (folder / MANIFEST).write_text(json.dumps(values), encoding="utf-8")
+
+
+def values_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+
+
+def test_hashes_are_sha256_of_every_file_but_the_manifest(bundle: Path):
+    found = manifests.file_hashes(bundle)
+    assert list(found) == ["params/a", "program.stablehlo"]
+    # printf weights | sha256sum
+    assert found["params/a"] == {
+        "sha256": "9a129038d9a00aed0cf6a7ea059ca50a813449061ab87848cf1a13eafdf33b2c",
+        "bytes": 7,
+    }
+
+
+def test_round_trip(bundle: Path):
+    found = manifests.read(bundle)
+    assert found.targets == ("rating", "hit")
+    assert found.to_json() == values_of(bundle)
+    manifests.verify(bundle, found)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "params" / "a").unlink(), "params/a: is missing"),
+        (lambda f: (f / "params" / "a").write_bytes(b"Weights"), "params/a: differs"),
+        (lambda f: (f / "params" / "a").write_bytes(b"weights+"), "params/a: differs"),
+        (lambda f: (f / "extra").write_bytes(b""), "extra: is not listed"),
+    ],
+)
+def test_every_change_of_a_file_is_found(bundle: Path, damage: Any, message: str):
+    damage(bundle)
+    with pytest.raises(BundleError, match=message):
+        manifests.verify(bundle, manifests.read(bundle))
+
+
+def test_a_listed_path_outside_the_bundle_is_not_followed(bundle: Path):
+    (bundle.parent / "secret").write_bytes(b"weights")
+    values = values_of(bundle)
+    values["files"]["../secret"] = values["files"]["params/a"]
+    write(bundle, values)
+    with pytest.raises(BundleError, match="secret: is missing"):
+        manifests.verify(bundle, manifests.read(bundle))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "zip"}, "is not the manifest of an mfp-bundle"),
+        ({"format_version": 2}, "format version 2, this program reads 1; install"),
+        ({"format_version": None}, "format version None"),
+        ({"unheard_of": 1}, "is damaged"),
+        ({"targets": 3}, "is damaged"),
+        ({"files": []}, "is damaged"),
+        ({"files": ["params/a"]}, "is damaged"),
+        ({"files": {"params/a": "abc"}}, "is damaged"),
+    ],
+)
+def test_a_wrong_manifest_is_told(bundle: Path, change: dict[str, Any], message: str):
+    write(bundle, values_of(bundle) | change)
+    with pytest.raises(BundleError, match=message):
+        manifests.verify(bundle, manifests.read(bundle))
+
+
+@pytest.mark.parametrize("name", ["files", "config", "features", "targets", "format"])
+def test_a_missing_part_is_told(bundle: Path, name: str):
+    values = values_of(bundle)
+    del values[name]
+    write(bundle, values)
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        manifests.read(bundle)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "\xff", "[" * 100_000])
+def test_a_manifest_that_is_no_json_object_is_told(bundle: Path, text: str):
+    (bundle / MANIFEST).write_bytes(text.encode("latin-1"))
+    with pytest.raises(BundleError, match=r"manifest\.json"):
+        manifests.read(bundle)
+
+
+def test_no_bundle(tmp_path: Path):
+    with pytest.raises(BundleError, match=r"no such folder; name a bundle that `mfp export` wrote"):
+        manifests.read(tmp_path / "none")
+    with pytest.raises(BundleError, match=r"is not a bundle \(no manifest\.json\)"):
+        manifests.read(tmp_path)
+    (tmp_path / MANIFEST).mkdir()
+    with pytest.raises(BundleError, match="cannot be read"):
+        manifests.read(tmp_path)
+
+
+def test_a_huge_manifest_is_not_read(bundle: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(manifests, "MAX_MANIFEST", 10)
+    with pytest.raises(BundleError, match="too large"):
+        manifests.read(bundle)
