@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import IO, Any
 import click
 
 from mfp import __version__, rows, tables
-from mfp.film import FIELDS, Film
+from mfp.film import FIELDS, Film, Outcome
 
 # Option of each field, where it is not the field's own name: one member per use is natural.
 _SINGULAR = {
@@ -28,8 +29,8 @@ _SINGULAR = {
     "runtime_minutes": "runtime",
     "budget_usd": "budget",
 }
-# Not yet inputs of any network: taken from tables only.
-_NO_OPTION = ("poster", "trailer", "reviews", "vote_count", "popularity")
+# Known only after release; reviews have an option of their own.
+_NO_OPTION = ("reviews", "vote_count", "popularity")
 _HELP = {
     "title": "Title of the film.",
     "id": "Your own id, for example an IMDb id.",
@@ -37,6 +38,8 @@ _HELP = {
     "certificate": "Age rating, for example PG-13.",
     "plot": "What happens.",
     "tagline": "The line on the poster.",
+    "poster": "A picture file: JPEG, PNG or WebP.",
+    "trailer": "A clip, or a folder of its frames.",
 }
 
 
@@ -70,6 +73,22 @@ def _film_options(command: Any) -> Any:
 )
 @_film_options
 @click.option(
+    "--review",
+    "reviews",
+    multiple=True,
+    help="A review, repeatable. Without --title, each is forecast by itself.",
+)
+@click.option(
+    "--reviews-file",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    help="One review a line, each forecast by itself.",
+)
+@click.option(
+    "--media",
+    type=click.Path(file_okay=False),
+    help="Folder of the posters and trailers that a table names. Default: the table's own.",
+)
+@click.option(
     "--output", "-o", type=click.Path(dir_okay=False), help="Write .csv, .jsonl or .json."
 )
 @click.option(
@@ -83,6 +102,9 @@ def _film_options(command: Any) -> Any:
 def main(
     files: tuple[str, ...],
     model: str,
+    reviews: tuple[str, ...],
+    reviews_file: str | None,
+    media: str | None,
     output: str | None,
     shape: str | None,
     rejects: str | None,
@@ -99,13 +121,16 @@ def main(
       mfp-predict -m runs/base/bundle --title "Heat 2" --director "Michael Mann" --genre Crime
       mfp-predict -m runs/base/bundle upcoming.csv --output forecast.csv
       cat films.jsonl | mfp-predict -m runs/base/bundle > forecast.jsonl
+      mfp-predict -m runs/reviews/bundle --review "A joy from its first minute to its last."
 
     \b
     Exit codes: 0 all films were served; 1 nothing could be done, one line says why; 2 wrong
     usage; 3 served, but some rows were rejected; 130 stopped by Ctrl-C.
     """
     try:
-        code = _run(files, model, output, shape, rejects, not no_verify, fields)
+        given = {name: value for name, value in fields.items() if value not in (None, ())}
+        groups = _groups(files, given, reviews, reviews_file, media)
+        code = _run(groups, model, output, shape, rejects, not no_verify)
     except BrokenPipeError:
         # Whoever read us has enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -115,24 +140,42 @@ def main(
     sys.exit(code)
 
 
-def _run(
+# Rows that share a media folder (None: they name no files).
+_Group = tuple[Iterable[tables.Record | tables.Reject], Path | None]
+
+
+def _groups(
     files: tuple[str, ...],
+    given: dict[str, Any],
+    reviews: tuple[str, ...],
+    reviews_file: str | None,
+    media: str | None,
+) -> list[_Group]:
+    """The films asked for: one by options, reviews, or those of files and standard input."""
+    alone = bool(reviews or reviews_file) and not given
+    if (given or alone) and files:
+        raise click.UsageError("give files, or one film by options, not both")
+    if reviews_file and given:
+        raise click.UsageError("--reviews-file: its reviews stand alone; use --review with a film")
+    if alone:
+        return [(_films_of_reviews(reviews, reviews_file), None)]
+    if given:
+        return [_film_by_options(given | ({"reviews": reviews} if reviews else {}), media)]
+    if not files:
+        if sys.stdin.isatty():
+            raise click.UsageError("no films: give a FILE, or --title and more; see --help")
+        files = ("-",)
+    return [_films_of_file(name, media) for name in files]
+
+
+def _run(
+    groups: list[_Group],
     model: str,
     output: str | None,
     shape: str | None,
     rejects_path: str | None,
     verify: bool,
-    fields: dict[str, Any],
 ) -> int:
-    given = {name: value for name, value in fields.items() if value not in (None, ())}
-    if given and files:
-        raise click.UsageError("give files, or one film by options, not both")
-    if not given and not files:
-        if sys.stdin.isatty():
-            raise click.UsageError("no films: give a FILE, or --title and more; see --help")
-        files = ("-",)
-    films: Iterable[tables.Record | tables.Reject]
-    films = [_film_by_options(given)] if given else _films_of_files(files)
     shape = shape or _shape_of(output)
 
     from mfp import manifest
@@ -149,9 +192,9 @@ def _run(
             stack.enter_context(open(rejects_path, "w", encoding="utf-8")) if rejects_path else None
         )
 
-        def served() -> Iterator[Film]:
+        def served(found: Iterable[tables.Record | tables.Reject]) -> Iterator[Film]:
             nonlocal rejected
-            for row in films:
+            for row in found:
                 if isinstance(row, tables.Record):
                     yield row.film
                     continue
@@ -161,32 +204,68 @@ def _run(
                 elif rejected <= 20:
                     click.echo(f"rejected: {row}", err=True)
 
-        forecasts = forecaster.stream(served())
-        _write(forecasts, shape, output)
+        streams = (forecaster.stream(served(found), media) for found, media in groups)
+        _write(_told(itertools.chain.from_iterable(streams)), shape, output)
     if rejected:
         where = f"; see {rejects_path}" if rejects_path else ""
         click.echo(f"{rejected} rows were rejected{where}", err=True)
     return 3 if rejected else 0
 
 
-def _film_by_options(given: dict[str, Any]) -> tables.Record:
+def _told(forecasts: Iterable[Any]) -> Iterator[Any]:
+    """The forecasts, their warnings said on the way."""
+    for forecast in forecasts:
+        for warning in forecast.warnings:
+            click.echo(f"{forecast.title}: {warning}", err=True)
+        yield forecast
+
+
+def _film_by_options(given: dict[str, Any], media: str | None) -> _Group:
     # A single use may hold a whole list; several uses are its members as they stand.
     row = {n: v[0] if isinstance(v, tuple) and len(v) == 1 else v for n, v in given.items()}
+    folder = Path(media) if media else None
+    files = {name: os.path.abspath(row[name]) for name in ("poster", "trailer") if name in row}
+    if folder is None and files:
+        # Files on the command line may lie anywhere: their common folder is the media folder.
+        folder = Path(os.path.commonpath([os.path.dirname(path) for path in files.values()]))
+        row |= {name: os.path.relpath(path, folder) for name, path in files.items()}
     try:
         film, outcome = rows.parse(row)
     except rows.FieldError as error:
         option = _SINGULAR.get(error.name, error.name).replace("_", "-")
         raise click.UsageError(f"--{option}: {error.reason}") from None
-    return tables.Record(tables.Place("options", 1, film.id), film, outcome)
+    return [tables.Record(tables.Place("options", 1, film.id), film, outcome)], folder
 
 
-def _films_of_files(files: tuple[str, ...]) -> Iterator[tables.Record | tables.Reject]:
-    for name in files:
-        warn = lambda message: click.echo(message, err=True)  # noqa: E731
-        if name == "-":
-            yield from tables.read(tables.STANDARD_INPUT, sys.stdin.buffer, warn)
-        else:
-            yield from tables.read(name, warn=warn)
+def _films_of_file(name: str, media: str | None) -> _Group:
+    def warn(message: str) -> None:
+        click.echo(message, err=True)
+
+    if name == "-":
+        found = tables.read(tables.STANDARD_INPUT, sys.stdin.buffer, warn)
+        return found, Path(media or ".")
+    return tables.read(name, warn=warn), Path(media) if media else Path(name).parent
+
+
+def _films_of_reviews(
+    reviews: tuple[str, ...], path: str | None
+) -> Iterator[tables.Record | tables.Reject]:
+    """Each review as a film of its own."""
+    from mfp.data.reviews import film_of_review
+
+    def record(place: tables.Place, text: str) -> tables.Record | tables.Reject:
+        cleaned = rows.clean(text)
+        if not cleaned:
+            return tables.Reject(place, "review", "is empty")
+        return tables.Record(place, film_of_review(cleaned), Outcome())
+
+    for number, text in enumerate(reviews, start=1):
+        yield record(tables.Place("--review", number), text)
+    if path is not None:
+        with click.open_file(path, encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    yield record(tables.Place(path, number), line)
 
 
 def _shape_of(output: str | None) -> str:
@@ -221,7 +300,16 @@ def _write(forecasts: Iterator[Any], shape: str, output: str | None) -> None:
 
 
 def _write_csv(forecasts: Iterator[Any], file: IO[str]) -> None:
-    columns = ("id", "title", "release_date", "rating", "revenue_usd", "hit_probability", "verdict")
+    columns = (
+        "id",
+        "title",
+        "release_date",
+        "rating",
+        "revenue_usd",
+        "hit_probability",
+        "verdict",
+        "sentiment",
+    )
     writer = csv.writer(file)
     writer.writerow(columns)
     for forecast in forecasts:

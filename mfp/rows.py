@@ -111,7 +111,7 @@ def _is_missing(value: Any) -> bool:
 def _text(name: str, spec: Field, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise FieldError(name, f"{short(value)} is not a text")
-    return _clean(str(value))[:MAX_TEXT]
+    return clean(str(value))[:MAX_TEXT]
 
 
 def _path(name: str, spec: Field, value: Any) -> str:
@@ -222,7 +222,7 @@ _PARSERS: dict[str, Callable[[str, Field, Any], Any]] = {
 }
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """NFC, without control characters, lone surrogates or bidirectional overrides."""
     if text.isascii() and text.isprintable():
         return text.strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mfp.data import media as media_files
 from mfp.film import VERDICTS, Film
 from mfp.forecast.bundle import Bundle, open_bundle
 
@@ -32,6 +34,7 @@ class Forecast:
     sentiment: float | None = None  # probability that the reviews praise
     verdict: str | None = None
     verdict_probabilities: dict[str, float] | None = None
+    warnings: tuple[str, ...] = ()  # what could not be used of this film
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, without the targets that the bundle does not predict.
@@ -45,7 +48,7 @@ class Forecast:
         if self.verdict_probabilities is not None:
             shares = self.verdict_probabilities.items()
             values["verdict_probabilities"] = {name: round(share, 4) for name, share in shares}
-        return {name: value for name, value in values.items() if value is not None}
+        return {name: value for name, value in values.items() if value not in (None, ())}
 
 
 class Forecaster:
@@ -59,31 +62,59 @@ class Forecaster:
         """Open a bundle folder. Raises BundleError as `open_bundle` does."""
         return cls(open_bundle(path, verify))
 
-    def predict(self, films: Sequence[Film]) -> list[Forecast]:
-        """The forecast of each film, in order. A film's forecast does not depend on the others."""
-        return list(self.stream(films))
+    def predict(self, films: Sequence[Film], media: str | Path | None = None) -> list[Forecast]:
+        """The forecast of each film, in order. A film's forecast does not depend on the others.
 
-    def stream(self, films: Iterable[Film]) -> Iterator[Forecast]:
+        Args:
+          media: the folder that poster and trailer paths are relative to; without it, films are
+            forecast as if they had neither.
+        """
+        return list(self.stream(films, media))
+
+    def stream(self, films: Iterable[Film], media: str | Path | None = None) -> Iterator[Forecast]:
         """Forecasts one after another, in bounded memory."""
         iterator = iter(films)
-        while chunk := list(islice(iterator, BATCH_SIZES[-1])):
-            yield from self._batch(chunk)
+        folder = None if media is None else Path(media)
+        with ThreadPoolExecutor() as decoders:  # decoders release the interpreter lock
+            while chunk := list(islice(iterator, BATCH_SIZES[-1])):
+                yield from self._batch(chunk, folder, decoders)
 
-    def _batch(self, films: list[Film]) -> list[Forecast]:
+    def _batch(
+        self, films: list[Film], folder: Path | None, decoders: ThreadPoolExecutor
+    ) -> list[Forecast]:
         size = next(size for size in BATCH_SIZES if size >= len(films))
-        inputs = self.bundle.spec.stack(films)
+        pixels, warnings = zip(
+            *decoders.map(lambda film: self._pixels(film, folder), films), strict=True
+        )
+        inputs = self.bundle.spec.stack(films, pixels)
         padded = {
             name: np.concatenate([a, np.repeat(a[:1], size - len(films), axis=0)])
             for name, a in inputs.items()
         }
         outputs = self.bundle.run(padded)["outputs"]
         return [
-            _forecast(film, {name: y[i] for name, y in outputs.items()})
+            _forecast(film, {name: y[i] for name, y in outputs.items()}, warnings[i])
             for i, film in enumerate(films)
         ]
 
+    def _pixels(self, film: Film, folder: Path | None) -> tuple[dict[str, bytes], tuple[str, ...]]:
+        """The film's media that the network reads, and why one could not be used."""
+        spec = self.bundle.spec
+        pixels: dict[str, bytes] = {}
+        warnings = []
+        for name in (*spec.images, *spec.videos):
+            relative = getattr(film, name)
+            if not relative or folder is None:
+                continue
+            try:
+                path = media_files.locate(name, relative, folder)
+                pixels[name] = media_files.prepare(name, path, spec.image_size, spec.video_frames)
+            except media_files.MediaError as error:
+                warnings.append(f"{name}: {error}; forecast without it")
+        return pixels, tuple(warnings)
 
-def _forecast(film: Film, outputs: dict[str, np.ndarray]) -> Forecast:
+
+def _forecast(film: Film, outputs: dict[str, np.ndarray], warnings: tuple[str, ...]) -> Forecast:
     values: dict[str, Any] = {"release_date": film.release_date and str(film.release_date)}
     if "rating" in outputs:
         values["rating"] = min(max(float(outputs["rating"]), 0.0), 10.0)
@@ -97,4 +128,4 @@ def _forecast(film: Film, outputs: dict[str, np.ndarray]) -> Forecast:
         shares = dict(zip(VERDICTS, map(float, outputs["verdict"]), strict=True))
         values["verdict_probabilities"] = shares
         values["verdict"] = max(shares, key=shares.__getitem__)
-    return Forecast(film.id, film.title, **values)
+    return Forecast(film.id, film.title, warnings=warnings, **values)

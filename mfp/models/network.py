@@ -13,8 +13,10 @@ from flax import linen as nn
 from mfp.config import ModelConfig
 from mfp.models.fusion import Fusion
 from mfp.models.heads import Heads
+from mfp.models.image import ImageEncoder
 from mfp.models.tabular import NumbersEncoder, SetEncoder
 from mfp.models.text import ReviewsEncoder, TextEncoder
+from mfp.models.video import VideoEncoder
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,6 @@ class Network(nn.Module):
             else:
                 vectors[field], attention[f"texts/{field}"] = reader(ids, ngrams, train=train)
         maps: dict[str, jax.Array] = {}
-        if shape.images or shape.videos:
-            from mfp.models.image import ImageEncoder
-            from mfp.models.video import VideoEncoder
         for field in shape.images:
             picture = ImageEncoder(config.image, name=f"image_{field}")
             vectors[field], maps[field] = picture(inputs[f"images/{field}"], train=train)
