@@ -1,0 +1,121 @@
+"""Checkpoints: best and last are kept, bits come back, damage is one clear error."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfp.training.checkpoint import CheckpointError, Checkpoints
+from mfp.training.step import TrainState
+
+
+def state(step, width=3):
+    rng = np.random.default_rng(step)
+    params = {"dense": {"kernel": rng.normal(size=(2, width)).astype(np.float32)}}
+    opt_state = ({"count": np.int32(step)}, params)
+    return TrainState(np.int32(step), params, opt_state, {"dense": {"kernel": np.ones((2, width))}})
+
+
+LOSSES = {1: None, 2: 0.5, 3: None, 4: 0.3, 5: None, 6: 0.9, 7: None}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "checkpoints"
+    with Checkpoints(path) as checkpoints:
+        for step, loss in LOSSES.items():
+            checkpoints.save(state(step), {"step": step, "best_loss": 0.25}, loss)
+    return path
+
+
+def steps(folder):
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+
+
+def test_the_best_and_the_last_are_kept(folder):
+    assert steps(folder) == [4, 7]
+
+
+def test_reopening_finds_best_and_last(folder):
+    with Checkpoints(folder) as checkpoints:
+        assert (checkpoints.best, checkpoints.last) == (4, 7)
+
+
+def test_the_bits_come_back(folder):
+    with Checkpoints(folder) as checkpoints:
+        for step in (4, 7):
+            found, meta = checkpoints.restore(step, state(0))
+            expected = state(step)
+            assert meta == {"step": step, "best_loss": 0.25}
+            assert found.step.dtype == np.int32
+            np.testing.assert_array_equal(found.step, expected.step)
+            kernel = found.params["dense"]["kernel"]
+            np.testing.assert_array_equal(kernel, expected.params["dense"]["kernel"])
+            np.testing.assert_array_equal(found.opt_state[0]["count"], step)
+            np.testing.assert_array_equal(found.opt_state[1]["dense"]["kernel"], kernel)
+            assert found.ema["dense"]["kernel"].dtype == np.float64  # not cast
+
+
+def test_device_arrays_may_describe_the_shape(folder):
+    like = state(0)._replace(step=jnp.zeros((), jnp.int32))
+    with Checkpoints(folder) as checkpoints:
+        assert int(checkpoints.restore(7, like)[0].step) == 7
+
+
+def test_without_a_validation_loss_there_is_no_best(tmp_path):
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        assert checkpoints.best is None
+        assert checkpoints.last is None
+        checkpoints.save(state(1), {}, None)
+        assert checkpoints.best is None
+        assert checkpoints.last == 1
+        checkpoints.save(state(1), {}, None)  # the same step again is no error
+
+
+@pytest.mark.parametrize(
+    "different",
+    [
+        state(0, width=5),
+        state(0, width=2),
+        state(0)._replace(params={"other": np.ones(2, np.float32)}),
+        state(0)._replace(opt_state=()),
+    ],
+    ids=["wider", "narrower", "other names", "another optimizer"],
+)
+def test_another_network_is_refused(folder, different):
+    with (
+        Checkpoints(folder) as checkpoints,
+        pytest.raises(CheckpointError, match=f"{folder / '7'}: "),
+    ):
+        checkpoints.restore(7, different)
+
+
+def test_a_step_that_is_not_there_is_an_error(folder):
+    with Checkpoints(folder) as checkpoints, pytest.raises(CheckpointError, match=r"/99: "):
+        checkpoints.restore(99, state(0))
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
+def test_a_damaged_file_is_an_error_that_names_the_folder(tmp_path, damage):
+    folder = tmp_path / "checkpoints"
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(state(3), {}, 0.5)
+    # The file that holds the values is the largest.
+    files = [path for path in (folder / "3" / "state").rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    if damage == "flip":
+        for i in range(len(content) // 4, len(content) // 2):
+            content[i] ^= 0xFF
+        largest.write_bytes(content)
+    elif damage == "truncate":
+        largest.write_bytes(content[: len(content) // 2])
+    else:
+        for path in files:
+            path.unlink()
+    with Checkpoints(folder) as checkpoints:
+        with pytest.raises(CheckpointError, match=f"{folder / '3'}: cannot be restored") as caught:
+            checkpoints.restore(3, state(0))
+        assert "\n" not in str(caught.value)
+        assert "remove that folder" in str(caught.value)

@@ -1,0 +1,325 @@
+"""The loop: a stop is no difference, a finished run stays finished, trouble is named."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import compilation
+import jax
+import numpy as np
+import pytest
+
+from mfp import config as configs
+from mfp.config import ConfigError
+from mfp.report.progress import TrainingProgress
+from mfp.training import assemble, loop, optim, parallel, session
+from mfp.training.checkpoint import CheckpointError, Checkpoints
+from mfp.training.run import RunFolder
+from mfp.training.step import init_state
+
+PER_EPOCH, TOTAL = 7, 21
+
+
+class Watched(TrainingProgress):
+    """Notes what it is told; sends this process a signal when a step's losses arrive."""
+
+    def __init__(self, at: int | None = None, number: int = signal.SIGTERM):
+        super().__init__(quiet=True)
+        self.at, self.number = at, number
+        self.steps: list[int] = []
+        self.epochs: list[int] = []
+        self.said: list[str] = []
+
+    def say(self, message):
+        self.said.append(message)
+
+    def step(self, step, losses):
+        self.steps.append(step)
+        if step == self.at:
+            os.kill(os.getpid(), self.number)
+
+    def epoch(self, epoch, losses, scores, best):
+        self.epochs.append(epoch)
+
+
+def replace(config, section, **values):
+    return dataclasses.replace(
+        config, **{section: dataclasses.replace(getattr(config, section), **values)}
+    )
+
+
+def last_state(run: RunFolder, config):
+    """The arrays of a run's last checkpoint."""
+    spec = run.read_features()
+    params = assemble.init_params(assemble.build_network(config, spec), spec, config.seed)
+    like = init_state(params, optim.optimizer(config.optimizer, TOTAL))
+    with Checkpoints(run.checkpoints) as checkpoints:
+        return checkpoints.restore(checkpoints.last, like)
+
+
+def assert_same_bits(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert np.asarray(x).tobytes() == np.asarray(y).tobytes()
+
+
+@pytest.fixture(scope="module")
+def straight(tiny, few, tmp_path_factory):
+    """A run that nothing interrupted."""
+    run, progress = RunFolder(tmp_path_factory.mktemp("straight")), Watched()
+    trained = loop.train(tiny, few, run, progress)
+    return run, trained, progress
+
+
+def test_every_step_and_epoch_is_seen_once(straight):
+    _, trained, progress = straight
+    assert progress.steps == list(range(1, TOTAL + 1))
+    assert progress.epochs == [1, 2, 3]
+    assert trained.step in (7, 14, 21)
+    assert set(trained.splits) == {"train", "validation", "test"}
+    assert trained.seconds > 0
+
+
+def test_the_log_has_every_second_step_and_every_epoch(straight, tiny):
+    run, trained, _ = straight
+    lines = [json.loads(line) for line in run.log_file.read_text().splitlines()]
+    steps = [line for line in lines if "validation" not in line]
+    assert [line["step"] for line in steps] == list(range(2, TOTAL + 1, 2))
+    assert [line["epoch"] for line in steps] == [(s - 1) // 7 + 1 for s in range(2, TOTAL + 1, 2)]
+    schedule = optim.schedule(tiny.optimizer, TOTAL)
+    for line in steps:
+        assert line["learning_rate"] == pytest.approx(float(schedule(line["step"] - 1)), rel=1e-6)
+        assert np.isfinite(line["loss"])
+    epochs = [line for line in lines if "validation" in line]
+    assert [line["step"] for line in epochs] == [7, 14, 21]
+    best = min(epochs, key=lambda line: line["validation"]["loss"])
+    assert trained.step == best["step"]
+    assert lines == sorted(lines, key=lambda line: line["step"])
+
+
+def test_training_helps(straight):
+    run, _, _ = straight
+    lines = [json.loads(line) for line in run.log_file.read_text().splitlines()]
+    losses = [line["validation"]["loss"] for line in lines if "validation" in line]
+    assert min(losses[1:]) < losses[0]
+
+
+def test_the_parameters_returned_are_the_average_of_the_best_epoch(straight, tiny):
+    run, trained, _ = straight
+    spec, state, _ = loop.restore_best(run, tiny)
+    assert spec == trained.spec
+    assert int(state.step) == trained.step
+    assert_same_bits(state.ema, trained.params)
+
+
+# Each signal is seen a step later: 2 is logged, 7 and 21 end an epoch, 9 is none of these.
+@pytest.mark.parametrize(
+    ("at", "number"),
+    [
+        (1, signal.SIGTERM),
+        (6, signal.SIGTERM),
+        (8, signal.SIGTERM),
+        (8, signal.SIGINT),
+        (20, signal.SIGTERM),
+    ],
+)
+def test_a_run_that_was_interrupted_ends_in_the_same_bits(
+    straight, tiny, few, tmp_path, at, number
+):
+    whole, trained, _ = straight
+    run, stopped, resumed = RunFolder(tmp_path), Watched(at, number), Watched()
+    with pytest.raises(loop.Interrupted, match=f"stopped by {number.name} after step") as caught:
+        loop.train(tiny, few, run, stopped)
+    assert caught.value.number == number
+    after = stopped.steps[-1]
+    assert after == at + 1 or after == at
+    again = loop.train(tiny, few, run, resumed)
+    assert resumed.steps == list(range(after + 1, TOTAL + 1))
+    assert f"resuming after step {after} of {TOTAL}" in resumed.said
+
+    state, meta = last_state(run, tiny)
+    expected_state, expected_meta = last_state(whole, tiny)
+    assert int(state.step) == TOTAL
+    assert_same_bits(state, expected_state)
+    assert_same_bits(again.params, trained.params)
+    assert meta | {"seconds": 0} == expected_meta | {"seconds": 0}
+    assert run.log_file.read_text() == whole.log_file.read_text()
+
+
+def test_signals_are_given_back(straight):
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+
+
+def test_two_runs_of_a_seed_have_the_same_bits_another_seed_has_not(straight, tiny, few, tmp_path):
+    _, trained, _ = straight
+    same = loop.train(tiny, few, RunFolder(tmp_path / "same"), Watched())
+    assert_same_bits(same.params, trained.params)
+    other_config = dataclasses.replace(tiny, seed=1)
+    other = loop.train(other_config, few, RunFolder(tmp_path / "other"), Watched())
+    kernels = (t.params["fusion"]["dense_0"]["kernel"] for t in (trained, other))
+    assert np.any(next(kernels) != next(kernels))
+
+
+def test_a_finished_run_is_not_trained_again(straight, tiny, few, tmp_path):
+    whole, trained, _ = straight
+    shutil.copytree(whole.path, tmp_path / "copy")
+    progress = Watched()
+    again = loop.train(tiny, few, RunFolder(tmp_path / "copy"), progress)
+    assert progress.steps == []
+    assert_same_bits(again.params, trained.params)
+    assert again.step == trained.step
+    log = (tmp_path / "copy" / "log.jsonl").read_text()
+    assert log == whole.log_file.read_text()
+
+
+def test_a_run_without_its_last_checkpoint_falls_back_to_the_one_before(
+    straight, tiny, few, tmp_path
+):
+    """What the error of a damaged checkpoint advises."""
+    whole, trained, _ = straight
+    run = RunFolder(tmp_path)
+    with pytest.raises(loop.Interrupted):
+        loop.train(tiny, few, run, Watched(at=12))
+    with Checkpoints(run.checkpoints) as checkpoints:
+        assert checkpoints.best == PER_EPOCH < checkpoints.last
+        last = checkpoints.last
+    for path in (run.checkpoints / str(last) / "state").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match=f"/{last}: cannot"):
+        loop.train(tiny, few, run, Watched())
+    shutil.rmtree(run.checkpoints / str(last))
+    progress = Watched()
+    again = loop.train(tiny, few, run, progress)
+    assert progress.steps[0] == PER_EPOCH + 1
+    assert_same_bits(again.params, trained.params)
+    assert run.log_file.read_text() == whole.log_file.read_text()
+
+
+def test_the_step_and_the_evaluation_are_compiled_once(tiny, few, tmp_path, monkeypatch):
+    compiled = []
+
+    class Recorded(parallel.Runner):
+        def compile(self, step):
+            compiled.append(super().compile(step))
+            return compiled[-1]
+
+    evaluation = parallel.compile_evaluation
+
+    def recorded(apply):
+        compiled.append(evaluation(apply))
+        return compiled[-1]
+
+    monkeypatch.setattr(loop, "Runner", Recorded)
+    monkeypatch.setattr(parallel, "compile_evaluation", recorded)
+    loop.train(tiny, few, RunFolder(tmp_path), Watched())
+    assert len(compiled) == 2
+    assert [parallel.compilations(function) for function in compiled] == [1, 1]
+
+
+def test_early_stopping(tiny, few, tmp_path):
+    # Nothing moves, so no epoch after the first is better: it stops after patience more.
+    still = replace(tiny, "optimizer", learning_rate=0.0)
+    still = replace(still, "train", patience=2, epochs=9)
+    run, progress = RunFolder(tmp_path), Watched()
+    trained = loop.train(still, few, run, progress)
+    assert progress.epochs == [1, 2, 3]
+    again = Watched()
+    assert loop.train(still, few, run, again).step == trained.step
+    assert again.steps == []  # stopped early is finished
+
+
+def test_a_folder_of_another_config_is_refused_by_the_key(straight, tiny, few):
+    run, _, _ = straight
+    other = replace(tiny, "optimizer", learning_rate=0.5)
+    with pytest.raises(ConfigError, match=r"optimizer\.learning_rate: 0\.02 -> 0\.5"):
+        loop.train(other, few, run, Watched())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tiny, few, tmp_path):
+    wild = replace(tiny, "optimizer", name="sgd", learning_rate=1e12, clip_norm=0.0)
+    run, progress = RunFolder(tmp_path), Watched()
+    with pytest.raises(loop.TrainingError, match=r"the loss of step \d+ is (nan|inf)") as caught:
+        loop.train(wild, few, run, progress)
+    assert str(run.path) in str(caught.value)
+    assert "optimizer.learning_rate" in str(caught.value)
+    with pytest.raises(loop.TrainingError, match="no finished epoch"):
+        loop.restore_best(run, wild)
+
+
+def test_training_works_outside_the_main_thread(straight, tiny, few, tmp_path):
+    _, trained, _ = straight
+    found = []
+    thread = threading.Thread(
+        target=lambda: found.append(loop.train(tiny, few, RunFolder(tmp_path), Watched()))
+    )
+    thread.start()
+    thread.join()
+    assert_same_bits(found[0].params, trained.params)
+
+
+@pytest.mark.slow
+def test_pmap_trains_like_jit(still, few, tmp_path):
+    """Without dropout, which each device draws anew."""
+    config = replace(still.config, "train", epochs=1)
+    one = loop.train(config, few, RunFolder(tmp_path / "jit"), Watched())
+    config = replace(config, "parallel", mode="pmap")
+    run = RunFolder(tmp_path / "pmap")
+    with pytest.raises(loop.Interrupted):
+        loop.train(config, few, run, Watched(at=3))
+    many = loop.train(config, few, run, Watched())
+    for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(many.params), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mfp import config as configs
+from mfp.data import dataset as datasets
+from mfp.report.progress import TrainingProgress
+from mfp.training import loop
+from mfp.training.run import RunFolder
+
+class Killer(TrainingProgress):
+    def step(self, step, losses):
+        if step == 13:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+config = configs.load(sys.argv[1], [f'data.prepared="{sys.argv[2]}"'])
+loop.train(config, datasets.prepare(config.data), RunFolder(Path(sys.argv[3])), Killer(quiet=True))
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_metrics(
+    run, dataset, prepared, tmp_path, tmp_path_factory
+):
+    root = Path(__file__).resolve().parents[2]
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, root / "configs/debug.toml", prepared, tmp_path],
+        cwd=root,
+        env=compilation.environment(tmp_path_factory),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    folder, progress = RunFolder(tmp_path), Watched()
+    trained = loop.train(run.config, dataset, folder, progress)
+    assert 1 < progress.steps[0] <= 13  # it did not start anew
+    report = session.evaluate_run(folder, run.config, dataset, trained, progress)
+    expected = json.loads((run.path / "metrics.json").read_text())
+    assert report["test"] == expected["test"]
+    assert report["validation"] == expected["validation"]
+    assert folder.log_file.read_text() == (run.path / "log.jsonl").read_text()
+    assert folder.read_config()[0] == configs.from_json(configs.to_json(run.config), "test")
