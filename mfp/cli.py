@@ -156,14 +156,22 @@ def _next_command(bundle: Path) -> str:
 
 @main.command()
 @click.argument("run_path", metavar="RUN", type=click.Path(file_okay=False), default="runs/base")
-@click.option("--json", "as_json", is_flag=True, help="Print metrics.json instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@click.option("--where", metavar="CONDITION", help="Only films where, for example, vote_count>=50.")
+@click.option(
+    "--missing",
+    is_flag=True,
+    help="Test metrics for every subset of modalities; also missing.json and missing.png.",
+)
 @one_line_errors
-def evaluate(run_path: str, as_json: bool) -> None:
+def evaluate(run_path: str, as_json: bool, where: str | None, missing: bool) -> None:
     """Metrics of a run's best checkpoint on held-out films, beside the baselines.
 
     \b
-    Example:
+    Examples:
       mfp evaluate runs/base
+      mfp evaluate runs/base --where "runtime_minutes>=90"
+      mfp evaluate runs/multimodal --missing
     """
     from mfp.report.progress import TrainingProgress
     from mfp.training import session
@@ -173,8 +181,14 @@ def evaluate(run_path: str, as_json: bool) -> None:
     config, _ = run.read_config()
     dataset = _prepare(config.data, quiet=as_json)
     trained = session.restore_trained(run, config, dataset)
+    if where is not None:
+        trained = session.only_films_where(trained, dataset, where)
+    if missing:
+        rows = session.missing_run(run, config, trained)
+        click.echo(json.dumps(rows, indent=1)) if as_json else _show_missing(rows, trained.spec)
+        return
     progress = TrainingProgress(quiet=as_json)
-    report = session.evaluate_run(run, config, dataset, trained, progress)
+    report = session.evaluate_run(run, config, dataset, trained, progress, save=where is None)
     if as_json:
         click.echo(json.dumps(report, indent=1))
     else:
@@ -280,3 +294,13 @@ def _show_report(report: dict[str, Any]) -> None:
 
     tables.show(tables.metrics_table(report))
     click.echo(tables.verdict_on_baselines(report))
+
+
+def _show_missing(rows: list[dict[str, Any]], spec: Any) -> None:
+    from mfp.report import tables
+    from mfp.training import missing
+
+    every = [(" + ".join(row["present"]) or "nothing", row["metrics"]) for row in rows]
+    tables.show(tables.missing_table("every subset of modalities", every))
+    chosen = [(r["shown"], r["metrics"]) for r in missing.ablation(rows, spec.modalities)]
+    tables.show(tables.missing_table("alone, and all but one", chosen))

@@ -176,6 +176,8 @@ def _run(
     rejects_path: str | None,
     verify: bool,
 ) -> int:
+    if output is not None and shape == "table":
+        raise click.UsageError("--format table: is for the terminal; drop --output")
     shape = shape or _shape_of(output)
 
     from mfp import manifest

@@ -11,7 +11,7 @@ from typing import Literal
 FIRST_YEAR, LAST_YEAR = 1870, 2100
 
 
-@dataclass(frozen=True, order=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class PartialDate:
     """A date known to the day, the month or only the year. A missing part is None.
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from mfp.dates import PartialDate
+from mfp.prices import constant_dollars
 
 Availability = Literal["pre_release", "post_release"]
 Kind = Literal["text", "names", "texts", "number", "date", "path"]
@@ -159,6 +160,22 @@ def _weekday(date: PartialDate) -> float | None:
     return date.first_day().weekday() / 7 if date.precision == "day" else None
 
 
+def _holiday_season(date: PartialDate) -> float | None:
+    """1 from the week of Thanksgiving to New Year's Day, else 0."""
+    if date.precision != "day":
+        return None
+    day = date.first_day()
+    thanksgiving = 22 + (3 - datetime.date(date.year, 11, 22).weekday()) % 7  # fourth Thursday
+    begins = datetime.date(date.year, 11, thanksgiving - 1)
+    return float(day >= begins or day == datetime.date(date.year, 1, 1))
+
+
+def _budget_constant_usd(film: Film) -> float | None:
+    if film.budget_usd is None or film.release_date is None:
+        return None
+    return constant_dollars(film.budget_usd, film.release_date.year)
+
+
 def _count(name: str) -> Callable[[Film], float | None]:
     return lambda film: float(len(getattr(film, name))) or None  # an empty list is "not given"
 
@@ -166,6 +183,10 @@ def _count(name: str) -> Callable[[Film], float | None]:
 # Numbers computed from one film alone.
 DERIVED_NUMBERS: dict[str, Callable[[Film], float | None]] = {
     "release_year": lambda film: None if film.release_date is None else film.release_date.year,
+    "holiday_season": lambda film: (
+        None if film.release_date is None else _holiday_season(film.release_date)
+    ),
+    "budget_constant_usd": _budget_constant_usd,
     "season_sin": _cycle(_season, math.sin),
     "season_cos": _cycle(_season, math.cos),
     "weekday_sin": _cycle(_weekday, math.sin),

@@ -57,6 +57,7 @@ class FeaturesConfig:
     """Which fields enter the network, and how they are turned into arrays."""
 
     numbers: tuple[str, ...] = ()  # number fields and derived numbers, see data/tabular.py
+    number_scaling: Literal["quantile", "standard"] = "quantile"
     texts: tuple[str, ...] = ()  # text fields, each a modality of its own
     # A set modality is a name and the fields it joins, for example crew = ["directors", "cast"].
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -250,8 +251,8 @@ class TrainConfig:
     batch_size: int = bounded(256, low=1)
     epochs: int = bounded(12, low=1)
     patience: int = bounded(4, low=1)  # epochs without a better validation loss before stopping
-    # Shapes that texts are padded to: films of like length share a batch, and a batch is padded
-    # to the next of this many lengths. One compilation each; 1 pads all to the longest.
+    # Shapes that long texts are padded to: films of like length share a batch, and a batch is
+    # padded to the next of this many lengths. One compilation each; 1 pads all to the longest.
     length_buckets: int = bounded(1, low=1, high=16)
     log_every: int = bounded(10, low=1)  # steps
     checkpoint_every: int = bounded(50, low=1)  # steps, besides one at the end of each epoch

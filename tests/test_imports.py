@@ -129,6 +129,7 @@ CORE = tuple(
         "dates",
         "typed_toml",
         "manifest",
+        "prices",
     )
     if (PACKAGE / f"{name}.py").exists()
 )

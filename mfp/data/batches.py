@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import grain
 import numpy as np
@@ -40,20 +41,38 @@ class FilmArrays:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def select(self, chosen: np.ndarray) -> FilmArrays:
+        """Only the films at the indices `chosen`."""
+        return FilmArrays(
+            [self.ids[i] for i in chosen],
+            {name: column[chosen] for name, column in self.columns.items()},
+            {name: Pool(pool.index[chosen], pool.content) for name, pool in self.media.items()},
+            {name: truth[chosen] for name, truth in self.truth.items()},
+        )
+
     def text_fill(self) -> np.ndarray:
-        """How full a film's fullest text is, 0 to 1 of the longest that is kept. [N]."""
+        """How full a film's fullest long text is, 0 to 1 of what is kept of it. [N]."""
         fill = np.zeros(len(self))
-        for name in self.columns:
-            if name.startswith("texts/"):
-                ids = self.columns[name].reshape(len(self), -1, self.columns[name].shape[-1])
-                longest = np.count_nonzero(ids, axis=-1).max(axis=-1)
-                fill = np.maximum(fill, longest / ids.shape[-1])
+        for name in self.long_texts:
+            ids = self.columns[name].reshape(len(self), -1, self.columns[name].shape[-1])
+            longest = np.count_nonzero(ids, axis=-1).max(axis=-1)
+            fill = np.maximum(fill, longest / ids.shape[-1])
         return fill
+
+    @cached_property
+    def long_texts(self) -> list[str]:
+        """The texts whose padding costs time, at least half as long as the longest.
+
+        Titles are not: nearly every batch has one that fills them, which would leave nothing to
+        cut of the plots.
+        """
+        widths = {n: c.shape[-1] for n, c in self.columns.items() if n.startswith("texts/")}
+        return [name for name, width in widths.items() if 2 * width >= max(widths.values())]
 
     def rows(self, indices: np.ndarray, size: int, buckets: int = 1) -> Arrays:
         """The batch of the films at `indices`, padded to `size` rows of weight 0.
 
-        Texts are cut to the shortest of `buckets` lengths that holds all of the batch.
+        Long texts are cut to the shortest of `buckets` lengths that holds all of the batch.
 
         Padding repeats the first film of the batch: real values, so that nothing in the
         network meets an input that no film has.
@@ -66,10 +85,9 @@ class FilmArrays:
             if name.startswith("weights/"):
                 batch[name][len(indices) :] = 0
         if buckets > 1:
-            texts = [name for name in batch if name.startswith("texts/")]
-            used = max((_used(batch[name]) / batch[name].shape[-1] for name in texts), default=0)
-            share = max(1, int(np.ceil(used * buckets))) / buckets
-            for name in texts:
+            used = [_used(batch[name]) / batch[name].shape[-1] for name in self.long_texts]
+            share = max(1, int(np.ceil(max(used, default=0) * buckets))) / buckets
+            for name in self.long_texts:
                 batch[name] = batch[name][..., : int(np.ceil(share * batch[name].shape[-1]))]
         return batch
 

@@ -24,7 +24,6 @@ import numpy as np
 
 from mfp import film as films
 from mfp.data.tabular import (
-    LINEAR_NUMBERS,
     NumberTransform,
     Vocabulary,
     transform_from_json,
@@ -128,7 +127,7 @@ class FeatureSpec:
         for i, (name, transform) in enumerate(self.numbers.items()):
             number = films.number(film, name)
             if number is not None:
-                values[i] = transform(number, name in LINEAR_NUMBERS)
+                values[i] = transform(number)
                 known[i] = 1
         present = np.asarray(known.max())
         return {"numbers/values": values, "numbers/known": known, f"present/{NUMBERS}": present}

@@ -90,7 +90,12 @@ def fit(training: Iterable[tuple[Film, Outcome]], config: Config) -> FeatureSpec
     if not present:
         raise ConfigError(f"features: no training film has any of {', '.join(absent)}")
     return FeatureSpec(
-        numbers={n: NumberTransform.fit(v, n in LINEAR_NUMBERS) for n, v in known.items()},
+        numbers={
+            name: NumberTransform.fit(
+                values, name in LINEAR_NUMBERS or features.number_scaling == "standard"
+            )
+            for name, values in known.items()
+        },
         sets=sets,
         vocabularies={
             name: names.vocabulary(name, features)
@@ -121,7 +126,7 @@ def _lengths(
     for field, counts in (*members.items(), *words.items()):
         covered = np.quantile(list(counts.elements()), _COVERED, method="higher")
         if field in words:
-            lengths[field] = max(4, min(features.max_tokens, round(spread * float(covered))))
+            lengths[field] = max(1, min(features.max_tokens, round(spread * float(covered))))
         else:
             lengths[field] = max(1, min(features.max_members, int(covered)))
     return lengths

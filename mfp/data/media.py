@@ -36,6 +36,8 @@ def locate(name: str, relative: str, folder: Path) -> Path:
         if isinstance(error, MediaError):
             raise
         raise MediaError(f"'{relative}' is not in the media folder; correct or empty it") from None
+    if name == "trailer" and stat.S_ISDIR(status.st_mode):
+        return path  # a folder of frames; its files are checked one by one when they are read
     if not stat.S_ISREG(status.st_mode):
         raise MediaError(f"'{relative}' is not a file")
     if status.st_size == 0:
@@ -73,6 +75,10 @@ def paths(film: Film, folder: Path) -> Iterator[Path]:
         relative = getattr(film, name)
         if relative:
             try:
-                yield locate(name, relative, folder)
+                path = locate(name, relative, folder)
             except MediaError:
                 continue  # reported when the film is prepared
+            if path.is_dir():
+                yield from sorted(p for p in path.iterdir() if p.is_file())
+            else:
+                yield path

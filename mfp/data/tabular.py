@@ -31,6 +31,7 @@ class NumberTransform:
 
     knots: tuple[float, ...]  # rising
     scores: tuple[float, ...]
+    linear: bool  # one line through two knots, without an end; else clipped at the outer knots
 
     @classmethod
     def fit(cls, values: Sequence[float], linear: bool) -> NumberTransform:
@@ -38,7 +39,7 @@ class NumberTransform:
         data = np.asarray(values, np.float64)
         if linear:
             mean, deviation = float(data.mean()), float(data.std()) or 1.0
-            return cls((mean - deviation, mean + deviation), (-1.0, 1.0))
+            return cls((mean - deviation, mean + deviation), (-1.0, 1.0), True)
         # The knots are quantiles; a value that fills several of them gets their mean score.
         levels = (np.arange(_KNOTS) + 0.5) / _KNOTS
         normal = statistics.NormalDist()
@@ -46,10 +47,10 @@ class NumberTransform:
         quantiles = np.quantile(data, levels)
         knots, where = np.unique(quantiles, return_inverse=True)
         mean_scores = np.bincount(where, weights=scores) / np.bincount(where)
-        return cls(tuple(knots.tolist()), tuple(mean_scores.tolist()))
+        return cls(tuple(knots.tolist()), tuple(mean_scores.tolist()), False)
 
-    def __call__(self, value: float, linear: bool) -> float:
-        if linear:
+    def __call__(self, value: float) -> float:
+        if self.linear:
             middle = (self.knots[0] + self.knots[1]) / 2
             return (value - middle) / ((self.knots[1] - self.knots[0]) / 2)
         score = float(np.interp(value, self.knots, self.scores))
@@ -114,7 +115,11 @@ class Vocabulary:
 
 
 def transform_to_json(transform: NumberTransform) -> dict[str, Any]:
-    return {"knots": list(transform.knots), "scores": list(transform.scores)}
+    return {
+        "knots": list(transform.knots),
+        "scores": list(transform.scores),
+        "linear": transform.linear,
+    }
 
 
 def transform_from_json(values: Mapping[str, Any]) -> NumberTransform:
@@ -122,4 +127,4 @@ def transform_from_json(values: Mapping[str, Any]) -> NumberTransform:
     knots, scores = (tuple(float(v) for v in values[key]) for key in ("knots", "scores"))
     if not knots or len(knots) != len(scores) or list(knots) != sorted(set(knots)):
         raise ValueError("knots must rise and have one score each")
-    return NumberTransform(knots, scores)
+    return NumberTransform(knots, scores, bool(values["linear"]))

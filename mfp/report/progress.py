@@ -69,7 +69,7 @@ class TrainingProgress:
     ) -> None:
         parts = [f"loss {losses['loss']:.4f}"]
         for name, found in scores.items():
-            kind = "r2" if "r2" in found else "auc" if "auc" in found else "accuracy"
+            kind = next(k for k in ("r2", "auc", "accuracy", "rmse") if k in found)
             parts.append(f"{name} {kind} {found[kind]:.3f}")
         self.say(f"epoch {epoch:3d}  validation {'  '.join(parts)}{'  *best' if best else ''}")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mfp.forecast.predict import Forecast
+from mfp.report.plots import MAIN_METRIC
 
 # (target, metric, label, whether more is better)
 _METRICS = (
@@ -51,6 +52,19 @@ def metrics_table(report: Mapping[str, Any]) -> Table:
             text = f"{found[name]:.3f}" if name in found else "-"
             cells.append(Text(text, style="bold" if found.get(name) == best else ""))
         table.add_row(label, *cells, f"{report['test'][target]['n']:,}")
+    return table
+
+
+def missing_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
+    """The main metric of every target, a row per set of modalities shown."""
+    targets = [name for name in MAIN_METRIC if name in rows[0][1]]
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("shown", overflow="fold")
+    for name in targets:
+        table.add_column(f"{name} {MAIN_METRIC[name].upper()}", justify="right")
+    for shown, metrics in rows:
+        cells = [f"{metrics[n][MAIN_METRIC[n]]:.3f}" if n in metrics else "-" for n in targets]
+        table.add_row(Text(shown), *cells)
     return table
 
 

@@ -29,6 +29,7 @@ from mfp.training.evaluate import Evaluator
 from mfp.training.parallel import Runner, on_host, to_device
 from mfp.training.run import RunFolder, write_json
 from mfp.training.step import Objective, TrainState, init_state, mean_losses, train_step
+from mfp.training.vectors import start_from_vectors
 
 
 class TrainingError(RuntimeError):
@@ -54,10 +55,9 @@ class Memory:
 
     def see(self, loss: float, step: int) -> None:
         """Account for a validation loss."""
-        if loss < self.best_loss:
-            self.best_loss, self.best_step, self.stale_epochs = loss, step, 0
-        else:
-            self.stale_epochs += 1
+        self.stale_epochs = 0 if loss < self.best_loss else self.stale_epochs + 1
+        if loss <= self.best_loss:  # of equal ones the latest, as Orbax keeps it
+            self.best_loss, self.best_step = loss, step
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,8 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
         )
     )
     evaluator = Evaluator.build(network, spec, config)
-    state = init_state(assemble.init_params(network, spec, config.seed), tx)
+    params = assemble.init_params(network, spec, config.seed)
+    state = init_state(start_from_vectors(params, spec, config), tx)
     key = runner.replicate(jax.random.key(config.seed))
 
     with Checkpoints(run.checkpoints) as checkpoints, _signals() as received, progress:

@@ -86,5 +86,7 @@ def evaluate(
     for name, pred in predictions.items():
         known = ~np.isnan(truth[name])
         if known.any():
-            found[name] = BY_TARGET[name](truth[name][known], np.asarray(pred, np.float64)[known])
+            scores = BY_TARGET[name](truth[name][known], np.asarray(pred, np.float64)[known])
+            # R2 of a single film, AUC of a single class: not defined, and no number in JSON.
+            found[name] = {metric: v for metric, v in scores.items() if not np.isnan(v)}
     return found

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mfp.config import Config, ConfigError
 from mfp.data.batches import film_arrays
 from mfp.data.dataset import Dataset
+from mfp.film import FIELDS, Film
+from mfp.report import plots
 from mfp.report.progress import TrainingProgress
-from mfp.training import assemble, evaluate, export, loop, parallel
+from mfp.training import assemble, evaluate, export, loop, missing, parallel
 from mfp.training.loop import Trained
 from mfp.training.run import RunFolder, write_json
 
@@ -29,10 +36,74 @@ def restore_trained(run: RunFolder, config: Config, dataset: Dataset) -> Trained
     return Trained(spec, state.ema, splits, int(state.step), seconds)
 
 
+def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> Trained:
+    """The same, with only those validation and test films for which a condition holds.
+
+    Args:
+      condition: a number field, a comparison and a number, for example vote_count>=50.
+
+    Raises:
+      ConfigError: the condition cannot be read, or holds for no film.
+    """
+    match = _CONDITION.fullmatch(condition.strip())
+    fields = [f for f in Film.__slots__ if FIELDS[f].kind == "number"]
+    numbers = [*fields, "rating", "revenue_usd"]
+    if match is None or match["field"] not in numbers:
+        raise ConfigError(
+            f"--where {condition}: write FIELD>=NUMBER (or > <= < =); FIELD is one of "
+            f"{', '.join(numbers)}"
+        )
+    compare, limit = _COMPARISONS[match["sign"]], float(match["number"])
+    splits = dict(trained.splits)
+    for name in ("validation", "test"):
+        chosen = []
+        for i, (film, outcome) in enumerate(dataset.splits[name]):
+            source: Any = film if match["field"] in fields else outcome
+            value = getattr(source, match["field"])
+            if value is not None and compare(value, limit):
+                chosen.append(i)
+        if not chosen:
+            raise ConfigError(f"--where {condition}: holds for no {name} film")
+        splits[name] = splits[name].select(np.array(chosen))
+    return replace(trained, splits=splits)
+
+
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+}
+_CONDITION = re.compile(r"(?P<field>\w+)\s*(?P<sign>>=|<=|>|<|=)\s*(?P<number>\d+(\.\d*)?(e\d+)?)")
+
+
+def missing_run(run: RunFolder, config: Config, trained: Trained) -> list[dict[str, Any]]:
+    """Test metrics for every subset of modalities; written to missing.json and missing.png.
+
+    Raises:
+      ConfigError: there are too many modalities to try all subsets.
+    """
+    modalities = trained.spec.modalities
+    if len(modalities) > missing.MAX_MODALITIES:
+        raise ConfigError(f"--missing: {len(modalities)} modalities make too many subsets")
+    network = assemble.build_network(config, trained.spec)
+    params = parallel.to_device(trained.params)
+    rows = missing.evaluate_subsets(network, trained.spec, config, params, trained.splits["test"])
+    write_json(run.path / "missing.json", rows)
+    plots.missing_modalities(rows, run.path / "missing.png")
+    return rows
+
+
 def evaluate_run(
-    run: RunFolder, config: Config, dataset: Dataset, trained: Trained, progress: TrainingProgress
+    run: RunFolder,
+    config: Config,
+    dataset: Dataset,
+    trained: Trained,
+    progress: TrainingProgress,
+    save: bool = True,
 ) -> dict[str, Any]:
-    """Metrics on validation and test films beside the baselines; written to metrics.json."""
+    """Metrics on validation and test films beside the baselines; saved to metrics.json."""
     progress.say("evaluating on held-out later films, and fitting the baselines on the same rows")
     network = assemble.build_network(config, trained.spec)
     evaluator = evaluate.Evaluator.build(network, trained.spec, config)
@@ -42,7 +113,8 @@ def evaluate_run(
     report["fingerprint"] = dataset.fingerprint
     report["seconds"] = round(trained.seconds, 3)
     report["versions"] = evaluate.versions()
-    write_json(run.metrics_file, report)
+    if save:
+        write_json(run.metrics_file, report)
     return report
 
 

@@ -28,7 +28,7 @@ NUMBERS = st.lists(st.floats(-1e12, 1e12), min_size=1, max_size=40)
 @given(NUMBERS, st.lists(st.floats(-1e13, 1e13), min_size=2, max_size=10))
 def test_the_quantile_transform_is_monotone_and_bounded(train: list[float], new: list[float]):
     transform = NumberTransform.fit(train, linear=False)
-    scores = [transform(value, linear=False) for value in sorted(new + train)]
+    scores = [transform(value) for value in sorted(new + train)]
     assert np.all(np.isfinite(scores))
     assert np.all(np.diff(scores) >= 0)
     assert max(map(abs, scores)) <= 3
@@ -37,21 +37,21 @@ def test_the_quantile_transform_is_monotone_and_bounded(train: list[float], new:
 def test_the_quantile_transform_makes_a_long_tail_normal():
     values = np.exp(np.random.default_rng(0).normal(10, 3, 5000))
     transform = NumberTransform.fit(values.tolist(), linear=False)
-    scores = [transform(float(value), linear=False) for value in values]
+    scores = [transform(float(value)) for value in values]
     assert np.mean(scores) == pytest.approx(0, abs=0.02)
     assert np.std(scores) == pytest.approx(1, abs=0.05)
-    assert transform(float(np.median(values)), linear=False) == pytest.approx(0, abs=0.02)
+    assert transform(float(np.median(values))) == pytest.approx(0, abs=0.02)
 
 
 def test_the_linear_transform_extrapolates():
     transform = NumberTransform.fit([1990.0, 2000.0], linear=True)
-    assert [transform(y, linear=True) for y in (1990, 1995, 2000, 2010)] == [-1, 0, 1, 3]
+    assert [transform(y) for y in (1990, 1995, 2000, 2010)] == [-1, 0, 1, 3]
 
 
 @pytest.mark.parametrize("linear", [False, True])
 def test_a_constant_number_says_nothing(linear: bool):
     transform = NumberTransform.fit([7.0] * 5, linear)
-    assert transform(7.0, linear) == pytest.approx(0, abs=1e-9)
+    assert transform(7.0) == pytest.approx(0, abs=1e-9)
 
 
 @settings(max_examples=30)
