@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mfp.data import media
@@ -83,3 +84,21 @@ def test_paths_are_the_usable_files_of_a_film(folder: Path):
     film = Film("x", poster="a.jpg", trailer="../secret.jpg")
     assert list(media.paths(film, folder)) == [(folder / "a.jpg").resolve()]
     assert list(media.paths(Film("x"), folder)) == []
+
+
+def test_a_folder_of_frames_is_a_trailer(tmp_path: Path):
+    from PIL import Image
+
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for i in range(4):
+        Image.new("RGB", (32, 24), (60 * i, 0, 0)).save(frames / f"{i:03d}.png")
+    folder = media.locate("trailer", "frames", tmp_path)
+    packed = np.frombuffer(media.prepare("trailer", folder, 16, 4), np.uint8)
+    assert packed[:4].tolist() == [1, 1, 1, 1]
+    reds = packed[4:].reshape(4, 16, 16, 3)[..., 0].mean(axis=(1, 2))
+    assert np.all(np.diff(reds) > 0)  # in the order of their names
+    film = Film("x", trailer="frames")
+    assert [path.name for path in media.paths(film, tmp_path)] == [f"{i:03d}.png" for i in range(4)]
+    with pytest.raises(media.MediaError):
+        media.locate("poster", "frames", tmp_path)
