@@ -80,6 +80,9 @@ class RatingConfig:
     """Rating on the scale 0-10: regression by mean squared error."""
 
     loss_weight: float = bounded(1.0, low=0)
+    # A mean of few votes is noisy: in the loss, and only there, a film's rating counts
+    # votes / (votes + votes_half), where its vote_count is known. 0 counts all alike.
+    votes_half: float = bounded(0.0, low=0)
 
 
 @dataclass(frozen=True)

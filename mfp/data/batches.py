@@ -3,7 +3,7 @@
 A batch is a flat dict: the arrays of `features.py`, and for each target
 
     targets/<name>  float32 [B]   in the network's scale, 0 where unknown
-    weights/<name>  float32 [B]   1 where known, 0 where unknown or the row is padding
+    weights/<name>  float32 [B]   0 where unknown or the row is padding, else above 0 to 1
 """
 
 from __future__ import annotations
@@ -113,7 +113,8 @@ def film_arrays(
         known = ~np.isnan(truth[name])
         scaled = [0.0 if v is None else spec.targets.scale(name, v) for v in found]
         columns[f"targets/{name}"] = np.array(scaled, np.float32)
-        columns[f"weights/{name}"] = known.astype(np.float32)
+        counts = [targets.weight(name, film, config) for film, _ in pairs]
+        columns[f"weights/{name}"] = (known * counts).astype(np.float32)
     return FilmArrays([film.id for film, _ in pairs], columns, media, truth)
 
 

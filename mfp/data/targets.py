@@ -36,6 +36,14 @@ def value(name: str, film: Film, outcome: Outcome, config: TargetsConfig) -> flo
     return _hit(film, outcome, config) if name == "hit" else _verdict(film, outcome, config)
 
 
+def weight(name: str, film: Film, config: TargetsConfig) -> float:
+    """How much a known target counts in the loss, 0 to 1."""
+    half = config.rating.votes_half
+    if name != "rating" or not half or film.vote_count is None:
+        return 1.0
+    return film.vote_count / (film.vote_count + half)
+
+
 def _hit(film: Film, outcome: Outcome, config: TargetsConfig) -> float | None:
     """Any enabled rule that holds makes a hit; "no" needs every rule to be known (Kleene's or)."""
     rules = [

@@ -134,3 +134,13 @@ def test_equal_values_do_not_explode(rating: float, count: int):
 def test_a_spec_survives_json():
     spec = TargetSpec.fit(films(Outcome(4.1, 1e4), Outcome(8.3, 3e6)), ALL)
     assert TargetSpec.from_json(json.loads(json.dumps(spec.to_json()))) == spec
+
+
+def test_a_rating_of_few_votes_counts_less_in_the_loss_only():
+    config = TargetsConfig(rating=RatingConfig(votes_half=20))
+    films = [Film("x", vote_count=votes) for votes in (0.0, 20.0, 180.0)]
+    assert [targets.weight("rating", film, config) for film in films] == [0.0, 0.5, 0.9]
+    assert targets.weight("rating", Film("x"), config) == 1.0
+    assert targets.weight("revenue", films[0], config) == 1.0
+    assert targets.weight("rating", films[1], TargetsConfig()) == 1.0
+    assert targets.value("rating", films[0], Outcome(rating=6.0), config) == 6.0
