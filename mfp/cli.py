@@ -138,14 +138,18 @@ def train(
         progress.say("exporting the bundle")
         session.export_run(run, run.bundle, config, dataset, trained, report)
     click.echo(f"checkpoint  {run.checkpoints}\nmetrics     {run.metrics_file}")
-    click.echo(f"bundle      {run.bundle}\n\nTry next:\n  {_next_command(run.bundle)}")
+    click.echo(
+        f"bundle      {run.bundle}\n\nTry next:\n  {_next_command(run.bundle, trained.spec)}"
+    )
 
 
-def _next_command(bundle: Path) -> str:
+def _next_command(bundle: Path, spec: Any) -> str:
     command = Path(sys.argv[0])
     beside = command.with_name("mfp-predict")
     # Called by a path (make calls .venv/bin/mfp): the reader has no mfp-predict on the PATH.
     program = str(beside) if len(command.parts) > 1 and not command.is_absolute() else "mfp-predict"
+    if set(spec.fields) == {"reviews"}:
+        return f'{program} --model {bundle} --review "A joy from its first minute to its last."'
     return (
         f'{program} --model {bundle} --title "Heat 2" --director "Michael Mann"'
         ' --cast "Al Pacino|Adam Driver"'
