@@ -138,16 +138,17 @@ def train(
         progress.say("exporting the bundle")
         session.export_run(run, run.bundle, config, dataset, trained, report)
     click.echo(f"checkpoint  {run.checkpoints}\nmetrics     {run.metrics_file}")
-    click.echo(
-        f"bundle      {run.bundle}\n\nTry next:\n  {_next_command(run.bundle, trained.spec)}"
-    )
+    command = _next_command(run.bundle, trained.spec, config.data.table)
+    click.echo(f"bundle      {run.bundle}\n\nTry next:\n  {command}")
 
 
-def _next_command(bundle: Path, spec: Any) -> str:
+def _next_command(bundle: Path, spec: Any, table: str) -> str:
     command = Path(sys.argv[0])
     beside = command.with_name("mfp-predict")
     # Called by a path (make calls .venv/bin/mfp): the reader has no mfp-predict on the PATH.
     program = str(beside) if len(command.parts) > 1 and not command.is_absolute() else "mfp-predict"
+    if table:
+        return f"{program} --model {bundle} {table}"
     if set(spec.fields) == {"reviews"}:
         return f'{program} --model {bundle} --review "A joy from its first minute to its last."'
     return (

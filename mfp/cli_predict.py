@@ -125,18 +125,22 @@ def main(
 
     \b
     Exit codes: 0 all films were served; 1 nothing could be done, one line says why; 2 wrong
-    usage; 3 served, but some rows were rejected; 130 stopped by Ctrl-C.
+    usage; 3 served, but some rows were rejected (1 if all were); 130 stopped by Ctrl-C.
     """
     try:
         given = {name: value for name, value in fields.items() if value not in (None, ())}
         groups = _groups(files, given, reviews, reviews_file, media)
+        _refuse_overwriting((output, rejects), (*files, reviews_file))
         code = _run(groups, model, output, shape, rejects, not no_verify)
     except BrokenPipeError:
         # Whoever read us has enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
-    except (tables.TableError, OSError) as error:
+    except tables.TableError as error:
         raise click.ClickException(str(error)) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        raise click.ClickException(f"{where}{error.strerror or error}") from None
     sys.exit(code)
 
 
@@ -168,6 +172,20 @@ def _groups(
     return [_films_of_file(name, media) for name in files]
 
 
+def _refuse_overwriting(written: Iterable[str | None], read: Iterable[str | None]) -> None:
+    """Files that are read are never written; a folder to write into must be there."""
+    for target in written:
+        if target is None:
+            continue
+        parent = os.path.dirname(os.path.abspath(target))
+        if not os.path.isdir(parent):
+            raise click.ClickException(f"{target}: No such file or folder: {parent}")
+        for source in read:
+            there = source and os.path.exists(source) and os.path.exists(target)
+            if there and os.path.samefile(source or "", target):
+                raise click.UsageError(f"{target}: is read and cannot be written over")
+
+
 def _run(
     groups: list[_Group],
     model: str,
@@ -178,7 +196,10 @@ def _run(
 ) -> int:
     if output is not None and shape == "table":
         raise click.UsageError("--format table: is for the terminal; drop --output")
-    shape = shape or _shape_of(output)
+    by_ending = _shape_of(output)
+    if output is not None and shape not in (None, by_ending):
+        raise click.UsageError(f"--format {shape}: --output {output} ends in another format")
+    shape = shape or by_ending
 
     from mfp import manifest
 
@@ -188,16 +209,17 @@ def _run(
         forecaster = Forecaster.open(model, verify)
     except manifest.BundleError as error:
         raise click.ClickException(str(error)) from None
-    rejected = 0
+    rejected = accepted = 0
     with contextlib.ExitStack() as stack:
         reject_file = (
             stack.enter_context(open(rejects_path, "w", encoding="utf-8")) if rejects_path else None
         )
 
         def served(found: Iterable[tables.Record | tables.Reject]) -> Iterator[Film]:
-            nonlocal rejected
+            nonlocal rejected, accepted
             for row in found:
                 if isinstance(row, tables.Record):
+                    accepted += 1
                     yield row.film
                     continue
                 rejected += 1
@@ -210,8 +232,9 @@ def _run(
         _write(_told(itertools.chain.from_iterable(streams)), shape, output)
     if rejected:
         where = f"; see {rejects_path}" if rejects_path else ""
-        click.echo(f"{rejected} rows were rejected{where}", err=True)
-    return 3 if rejected else 0
+        rows_were = "1 row was" if rejected == 1 else f"{rejected} rows were"
+        click.echo(f"{rows_were} rejected{where}", err=True)
+    return 0 if not rejected else 3 if accepted else 1
 
 
 def _told(forecasts: Iterable[Any]) -> Iterator[Any]:
@@ -226,6 +249,10 @@ def _film_by_options(given: dict[str, Any], media: str | None) -> _Group:
     # A single use may hold a whole list; several uses are its members as they stand.
     row = {n: v[0] if isinstance(v, tuple) and len(v) == 1 else v for n, v in given.items()}
     folder = Path(media) if media else None
+    if media is None:
+        for name in ("poster", "trailer"):
+            if name in row and not os.path.exists(row[name]):
+                raise click.UsageError(f"--{name}: {row[name]}: no such file")
     files = {name: os.path.abspath(row[name]) for name in ("poster", "trailer") if name in row}
     if folder is None and files:
         # Files on the command line may lie anywhere: their common folder is the media folder.
@@ -289,7 +316,7 @@ def _write(forecasts: Iterator[Any], shape: str, output: str | None) -> None:
     with contextlib.ExitStack() as stack:
         file: IO[str] = sys.stdout
         if output is not None:
-            file = stack.enter_context(open(output, "w", encoding="utf-8", newline=""))
+            file = stack.enter_context(_replaced_when_done(output))
         if shape == "csv":
             _write_csv(forecasts, file)
         elif shape == "json":
@@ -299,6 +326,20 @@ def _write(forecasts: Iterator[Any], shape: str, output: str | None) -> None:
             for forecast in forecasts:
                 file.write(json.dumps(forecast.to_json(), ensure_ascii=False) + "\n")
         file.flush()
+
+
+@contextlib.contextmanager
+def _replaced_when_done(path: str) -> Iterator[IO[str]]:
+    """A file that takes its name when it is complete: a failed run keeps the earlier one."""
+    partial = f"{path}.partial"
+    try:
+        with open(partial, "w", encoding="utf-8", newline="") as file:
+            yield file
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+        raise
 
 
 def _write_csv(forecasts: Iterator[Any], file: IO[str]) -> None:
@@ -311,11 +352,13 @@ def _write_csv(forecasts: Iterator[Any], file: IO[str]) -> None:
         "hit_probability",
         "verdict",
         "sentiment",
+        "warnings",
     )
     writer = csv.writer(file)
     writer.writerow(columns)
     for forecast in forecasts:
         values = forecast.to_json()
+        values["warnings"] = "; ".join(forecast.warnings)
         writer.writerow([_inert(values.get(column, "")) for column in columns])
 
 

@@ -169,10 +169,12 @@ def _number(name: str, spec: Field, value: Any) -> float | None:
     raw = value
     if isinstance(value, str):
         match = _NUMBER.fullmatch(value.strip().replace("\u00a0", " "))
-        if match is None:
+        if match is None or (match[2] and spec.unit != "US dollars"):
             remedy = f" in {spec.unit}" if spec.unit else ""
             raise FieldError(name, f"{short(value)} is not a number; write digits{remedy}")
-        value = float(match[1].replace(",", ""))
+        if spec.unit == "US dollars" and not match[2] and _AMBIGUOUS.fullmatch(match[1]):
+            raise FieldError(name, f"{short(value)} may mean dollars or thousands; write digits")
+        value = float(match[1].replace(",", "")) * _SCALES[(match[2] or "").lower()[:1]]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise FieldError(name, f"{short(value)} is not a number")
     try:
@@ -192,13 +194,16 @@ def _number(name: str, spec: Field, value: Any) -> float | None:
     return result
 
 
-# Digits with optional thousands commas, a dollar sign, an exponent, and "min" or "USD" after.
+# Digits with optional thousands commas, a dollar sign, an exponent; "M", "min" or "USD" after.
 # No digit can be matched in two ways, so that a long cell takes linear time.
 _NUMBER = re.compile(
     r"\$?\s*([-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?)"
-    r"\s*(?:min|mins|minutes|usd)?",
+    r"\s*+(thousand|million|billion|k|m|b)?\s*+(?:min|mins|minutes|usd)?",
     re.IGNORECASE,
 )
+_SCALES = {"": 1.0, "t": 1e3, "k": 1e3, "m": 1e6, "b": 1e9}
+# A European 1.500 is fifteen hundred, an American one a dollar and a half.
+_AMBIGUOUS = re.compile(r"[-+]?\d{1,3}\.\d{3}")
 
 
 def _date(name: str, spec: Field, value: Any) -> PartialDate:

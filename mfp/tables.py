@@ -182,13 +182,14 @@ def _guess(head: bytes) -> str:
 
 def _csv_rows(text: TextIO, name: str) -> Iterator[_Row]:
     csv.field_size_limit(MAX_CELL)
+    lines = _Lines(text)
+    delimiter = max(",;\t", key=lines.first.count)
+    # Strict: a quote that is never closed is an error, and does not swallow the rest in silence.
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
-        header_line = text.readline(MAX_CELL)
-        delimiter = max(",;\t", key=header_line.count)
-        header = next(csv.reader([header_line], delimiter=delimiter), [])
+        header = [column.strip() for column in next(reader, [])]
     except csv.Error as error:
         raise TableError(f"{name}: the header cannot be read as CSV: {error}") from None
-    header = [column.strip() for column in header]
     if not any(rows.canonical_name(column) == "title" for column in header):
         found = ", ".join(short(c) for c in header[:8])
         raise TableError(
@@ -197,29 +198,57 @@ def _csv_rows(text: TextIO, name: str) -> Iterator[_Row]:
     repeated = {column for column in header if header.count(column) > 1 and column}
     if repeated:
         raise TableError(f"{name}: column {short(min(repeated))} stands twice in the header")
-    reader = csv.reader(text, delimiter=delimiter)
-    number = 1  # the header is row 1, as in a spreadsheet
+    number = 1 + lines.skipped  # the header is row 1, as in a spreadsheet
+    empty = True
     while True:
         number += 1
         place = Place(name, number)
         try:
             cells = next(reader)
         except StopIteration:
-            return
+            break
         except csv.Error as error:
+            empty = False
+            if "unexpected end" in str(error):
+                error = csv.Error("a quote that opens here is never closed; close it")
             yield place, _Bad(f"cannot be read as CSV: {error}")
             continue
         if not any(cell.strip() for cell in cells):
             continue
+        empty = False
+        while len(cells) > len(header) and not cells[-1].strip():
+            cells.pop()  # spreadsheets write a formatted but empty column as one more comma
         if len(cells) != len(header):
             yield place, _Bad(f"has {len(cells)} cells, the header has {len(header)}")
         elif any(_is_undecoded(cell) for cell in cells):
             yield place, _Bad("is not UTF-8; save the file as UTF-8")
         else:
-            yield (
-                place,
-                {column: cell for column, cell in zip(header, cells, strict=True) if column},
-            )
+            pairs = zip(header, cells, strict=True)
+            yield place, {column: cell for column, cell in pairs if column}
+    if empty:
+        raise TableError(f"{name}: holds no films, only a header")
+
+
+class _Lines:
+    """The lines of a CSV from its header on: blank ones before it and Excel's sep= are skipped."""
+
+    def __init__(self, text: TextIO):
+        self._text, self.skipped = text, 0
+        self.first = text.readline(MAX_CELL)
+        while self.first and (not self.first.strip() or self.first.startswith("sep=")):
+            self.first = text.readline(MAX_CELL)
+            self.skipped += 1
+        self._begun = False
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        if not self._begun:
+            self._begun = True
+            if self.first:
+                return self.first
+        return next(self._text)
 
 
 def _is_undecoded(text: str) -> bool:
@@ -256,7 +285,15 @@ def _json_rows(binary: BinaryIO, name: str) -> Iterator[_Row]:
     try:
         document = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
+        if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
+            # One object after another: JSON Lines whose first line did not fit the glance at it.
+            text = content.decode("utf-8-sig", "surrogateescape")
+            yield from _json_line_rows(io.StringIO(text), name)
+            return
         raise TableError(f"{name}: is not JSON: {error}") from None
+    if isinstance(document, dict) and len(document) == 1:
+        (inner,) = document.values()
+        document = inner if isinstance(inner, list) else document  # {"films": [...]}
     items = document if isinstance(document, list) else [document]
     if not items:
         raise TableError(f"{name}: holds no films")

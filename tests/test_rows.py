@@ -99,8 +99,22 @@ def test_numbers(value: Any, expected: float):
 @settings(max_examples=50)
 @given(st.floats(0, 1e10, exclude_min=True))
 def test_numbers_are_read_exactly(value: float):
-    assert parsed(budget_usd=repr(value)).budget_usd == value
+    assert parsed(popularity=repr(value)).popularity == value
     assert parsed(budget_usd=value).budget_usd == value
+
+
+@pytest.mark.parametrize(
+    ("text", "dollars"), [("$30M", 30e6), ("1.5 million", 1.5e6), ("2b", 2e9), ("750K", 750e3)]
+)
+def test_dollars_as_people_write_them(text: str, dollars: float):
+    assert parsed(budget_usd=text).budget_usd == dollars
+
+
+def test_an_amount_that_may_mean_thousands_is_refused():
+    with pytest.raises(rows.FieldError, match="dollars or thousands"):
+        parsed(budget_usd="1.500")
+    with pytest.raises(rows.FieldError, match="not a number"):
+        parsed(runtime_minutes="142 m")
 
 
 def test_zero_means_unknown_only_where_catalogues_write_it():

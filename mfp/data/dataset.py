@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import logging
@@ -85,34 +86,36 @@ def prepare(
     logging.getLogger("absl").setLevel(logging.ERROR)  # it announces each custom config
     rejects: list[Reject] = []
     later: list[int] = []
-    builder = movie_feedback.MovieFeedback(
-        data_dir=str(Path(config.prepared).expanduser().absolute()),
-        config=movie_feedback.FilmsConfig(
-            name=name,
-            description=f"{source.name}, split {asdict(config.split)}",
-            source=source,
-            split=config.split,
-            image_size=config.image_size,
-            video_frames=config.video_frames,
-            on_reject=rejects.append,
-            on_film=on_film,
-            on_later=lambda: later.append(1),
-        ),
-        file_format="array_record",
-    )
-    folder = Path(builder.data_dir)
-    rejects_file = folder / "rejects.jsonl"
-    if not rejects_file.exists():  # written last: its absence means unprepared or half-prepared
-        try:
-            _write(builder)
-        except movie_feedback.EmptySplitError as split:
-            raise ConfigError(
-                f"data.split: no film falls into {split}; {_suggestion(source)}"
-            ) from None
-        lines = [json.dumps(reject.to_json()) for reject in rejects]
-        rejects_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        if later:
-            warn(f"{len(later):,} films released after data.split.test_until are left out")
+    prepared = Path(config.prepared).expanduser().absolute()
+    with _only_one(prepared, name):
+        builder = movie_feedback.MovieFeedback(
+            data_dir=str(prepared),
+            config=movie_feedback.FilmsConfig(
+                name=name,
+                description=f"{source.name}, split {asdict(config.split)}",
+                source=source,
+                split=config.split,
+                image_size=config.image_size,
+                video_frames=config.video_frames,
+                on_reject=rejects.append,
+                on_film=on_film,
+                on_later=lambda: later.append(1),
+            ),
+            file_format="array_record",
+        )
+        folder = Path(builder.data_dir)
+        rejects_file = folder / "rejects.jsonl"
+        if not rejects_file.exists():  # written last: its absence means unprepared or half-prepared
+            try:
+                _write(builder)
+            except movie_feedback.EmptySplitError as split:
+                raise ConfigError(
+                    f"data.split: no film falls into {split}; {_suggestion(source, rejects)}"
+                ) from None
+            lines = [json.dumps(reject.to_json()) for reject in rejects]
+            rejects_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            if later:
+                warn(f"{len(later):,} films released after data.split.test_until are left out")
     return Dataset(
         folder,
         fingerprint,
@@ -121,13 +124,16 @@ def prepare(
     )
 
 
-def _suggestion(source: Source) -> str:
+def _suggestion(source: Source, rejects: Sequence[Reject] = ()) -> str:
     """Split dates at whole years that leave about the last fifth of the films held out."""
     dates = (r.film.release_date for r in source.records() if isinstance(r, Record))
     years = sorted(date.year for date in dates if date is not None)
     distinct = sorted(set(years))
     if len(distinct) < 3:
-        return "films of at least three years, with their release_date, are needed"
+        needed = "films of at least three years, with their release_date, are needed"
+        if rejects:
+            needed += f"; {len(rejects)} rows were rejected, the first: {rejects[0]}"
+        return needed
     # Only years that have films end a split, so that none is empty.
     *earlier, _, test = distinct
     train = max([y for y in earlier if y <= years[int(0.8 * (len(years) - 1))]])
@@ -138,6 +144,15 @@ def _suggestion(source: Source) -> str:
     ends = {"train": train, "validation": validation, "test": test}
     options = " ".join(f"--set data.split.{s}_until={year}-12-31" for s, year in ends.items())
     return f"the films run from {years[0]} to {test}; try {options}"
+
+
+@contextlib.contextmanager
+def _only_one(folder: Path, name: str) -> Iterator[None]:
+    """Two runs on new films: one prepares them, the other waits and finds them prepared."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f".{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def describe(reject: dict) -> str:

@@ -53,7 +53,8 @@ class NumberTransform:
         if self.linear:
             middle = (self.knots[0] + self.knots[1]) / 2
             return (value - middle) / ((self.knots[1] - self.knots[0]) / 2)
-        score = float(np.interp(value, self.knots, self.scores))
+        # Rounded: interpolation between close knots is off by 1e-17, which would break order.
+        score = round(float(np.interp(value, self.knots, self.scores)), 9)
         return min(max(score, -_CLIP), _CLIP)
 
 

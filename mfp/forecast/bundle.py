@@ -43,7 +43,10 @@ def open_bundle(path: str | Path, verify: bool = True) -> Bundle:
     try:
         spec = FeatureSpec.from_json(manifest.features)
     except ValueError as error:
-        raise BundleError(f"{folder / manifests.MANIFEST}: {error}") from None
+        raise BundleError(
+            f"{folder / manifests.MANIFEST}: {error}; if another version of mfp wrote it, "
+            "export it again"
+        ) from None
     try:
         program = export.deserialize(bytearray((folder / manifests.PROGRAM).read_bytes()))
     except Exception as error:  # flatbuffers raises whatever the bytes lead to

@@ -92,8 +92,12 @@ class Forecaster:
             for name, a in inputs.items()
         }
         outputs = self.bundle.run(padded)["outputs"]
+        present = [inputs[f"present/{name}"] for name in self.bundle.spec.modalities]
+        known = np.sum(present, axis=0)
         return [
-            _forecast(film, {name: y[i] for name, y in outputs.items()}, warnings[i])
+            _forecast(
+                film, {name: y[i] for name, y in outputs.items()}, (*warnings[i], *_blank(known[i]))
+            )
             for i, film in enumerate(films)
         ]
 
@@ -112,6 +116,11 @@ class Forecaster:
             except media_files.MediaError as error:
                 warnings.append(f"{name}: {error}; forecast without it")
         return pixels, tuple(warnings)
+
+
+def _blank(known: float) -> tuple[str, ...]:
+    """A warning where nothing that the bundle reads is known of a film."""
+    return () if known else ("nothing that this bundle reads is given: an average forecast",)
 
 
 def _forecast(film: Film, outputs: dict[str, np.ndarray], warnings: tuple[str, ...]) -> Forecast:

