@@ -49,6 +49,7 @@ class TextConfig:
         0, low=0, high=5
     )  # longest n-gram of the bag beside the sequence; 0: none
     max_ngrams: int = bounded(200_000, low=1)  # in the vocabulary
+    min_ngram_films: int = bounded(3, low=1)  # an n-gram seen in fewer training films is left out
     text_ngrams: int = bounded(1024, low=1)  # kept of one text
     vectors: str = ""  # word vectors to start embeddings from: a text file of "word v1 v2 ..."
 
@@ -176,6 +177,9 @@ class TextModelConfig:
     heads: int = bounded(4, low=1)  # transformer
     layers: int = bounded(1, low=1)  # transformer
     ngram_embedding: int = bounded(8, low=1)
+    # naive_bayes: each n-gram counts in proportion to its log-count ratio between the two classes
+    # of the first binary target, in the training films (NBSVM, Wang and Manning 2012).
+    ngram_scale: Literal["even", "naive_bayes"] = "even"
     dropout: float = bounded(0.3, low=0, high=0.99)
 
 

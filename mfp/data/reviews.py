@@ -32,7 +32,7 @@ def film_of_review(text: str, id: str = "") -> Film:
 
 def split_of_text(text: str) -> str:
     """train, validation or test (80, 10, 10 %), by a hash of the folded text."""
-    tenth = int.from_bytes(hashlib.sha256(fold(text).encode("utf-8", "replace")).digest()[:8]) % 10
+    tenth = int.from_bytes(_key(text)[:8]) % 10
     return "test" if tenth == 0 else "validation" if tenth == 1 else "train"
 
 
@@ -79,7 +79,8 @@ class BundledReviews:
 class TfdsReviews:
     """A TFDS set of texts with two classes, for example imdb_reviews, read without TensorFlow.
 
-    Its own test split is kept; validation is a tenth of its training split.
+    Its own test split is kept; validation is a tenth of its training split. Where no training text
+    stands outside the test split (TFDS's own mock data), a hash decides, as for other reviews.
     """
 
     media_folder: Path | None = None
@@ -108,21 +109,35 @@ class TfdsReviews:
 
     def records(self) -> Iterator[Record | Reject]:
         self._builder.download_and_prepare()
-        seen: set[bytes] = set()
+        # A set that is mocked knows no split names, and answers to any.
+        known = tuple(self._builder.info.splits) or ("test", "train")
         # The test split first: a text that stands in both is kept for testing only.
-        for split in ("test", "train"):
-            if split not in self._builder.info.splits:
-                continue
-            for number, row in enumerate(self._builder.as_data_source(split=split), start=1):
+        splits = [split for split in ("test", "train") if split in known]
+        own_test = len(splits) == 2 and self._differ()
+        seen: set[bytes] = set()
+        for split in splits:
+            for number, row in enumerate(self._rows(split), start=1):
                 place = Place(f"{self.name}/{split}", number, f"{split}-{number}")
                 text = _decoded(row[self._text])
                 record = _record(place, text, int(row[self._label]), seen)
-                if isinstance(record, Record):
+                if isinstance(record, Record) and own_test:
                     of = split_of_text(text)
-                    own_test = "test" in self._builder.info.splits
-                    of = split if split == "test" else "train" if own_test and of == "test" else of
-                    record = Record(place, record.film, record.outcome, of)
+                    of = "test" if split == "test" else "train" if of == "test" else of
+                    record = replace(record, split=of)
                 yield record
+
+    def _rows(self, split: str) -> Any:
+        return self._builder.as_data_source(split=split)
+
+    def _differ(self) -> bool:
+        """Whether any training text stands outside the test split."""
+        tested = {_key(_decoded(row[self._text])) for row in self._rows("test")}
+        return any(_key(_decoded(row[self._text])) not in tested for row in self._rows("train"))
+
+
+def _key(text: str) -> bytes:
+    """What two texts share that are the same but for case and spacing."""
+    return hashlib.sha256(fold(text).encode("utf-8", "replace")).digest()
 
 
 def _decoded(value: Any) -> str:
@@ -130,7 +145,7 @@ def _decoded(value: Any) -> str:
 
 
 def _record(place: Place, text: str, label: int, seen: set[bytes]) -> Record | Reject:
-    key = hashlib.sha256(fold(text).encode("utf-8", "replace")).digest()
+    key = _key(text)
     if not text.strip():
         return Reject(place, "text", "is empty")
     if label not in (0, 1):

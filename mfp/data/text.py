@@ -136,7 +136,7 @@ class TextCounter:
             )
             words = {word: i for i, word in enumerate(kept[:max_words], start=FIRST_NAME)}
             tokenizer = tokenizers.Tokenizer(models.WordLevel(_SPECIAL | words, unk_token="[UNK]"))
-        frequent = np.flatnonzero(self._ngram_texts >= min_films)
+        frequent = np.flatnonzero(self._ngram_texts >= config.min_ngram_films)
         order = np.argsort(-self._ngram_texts[frequent], kind="stable")
         hashes = np.sort(frequent[order[: config.max_ngrams]])
         return TextTransform(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from mfp.film import VERDICTS
@@ -16,6 +17,9 @@ BINARY = ("hit", "sentiment")  # a single logit
 class Heads(nn.Module):
     """Fused vector [B, D] -> outputs: rating, revenue, hit, sentiment [B]; verdict [B, 4].
 
+    Bags of n-grams [B, E] are added to the outputs as a linear model beside the deep one (wide and
+    deep, Cheng et al. 2016): what they weigh is not squeezed through the fusion.
+
     Regressions are in the network's scale (mean 0, deviation 1), the others are logits.
     Weights start at zero: an untrained network predicts the training mean.
     """
@@ -23,10 +27,15 @@ class Heads(nn.Module):
     targets: tuple[str, ...]
 
     @nn.compact
-    def __call__(self, x_BxD: jax.Array) -> dict[str, jax.Array]:
+    def __call__(self, x_BxD: jax.Array, bags: Sequence[jax.Array] = ()) -> dict[str, jax.Array]:
         outputs = {}
         for name in self.targets:
             y = nn.Dense(_WIDTH[name], kernel_init=nn.initializers.zeros, name=name)(x_BxD)
+            if bags:
+                # One output: every column counts as it is. Four classes must differ to begin.
+                init = nn.initializers.ones if _WIDTH[name] == 1 else nn.initializers.normal(0.5)
+                wide = nn.Dense(_WIDTH[name], False, kernel_init=init, name=f"{name}_bags")
+                y += wide(jnp.concatenate(bags, axis=-1))
             outputs[name] = y[:, 0] if _WIDTH[name] == 1 else y
         return outputs
 

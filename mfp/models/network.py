@@ -52,6 +52,7 @@ class Network(nn.Module):
         """
         shape, config = self.shape, self.config
         vectors: dict[str, jax.Array] = {}
+        bags: dict[str, jax.Array] = {}  # of n-grams: they go to the heads, past the fusion
         attention: dict[str, jax.Array] = {}
         if shape.numbers:
             vectors["numbers"] = NumbersEncoder(config.numbers, name="numbers")(
@@ -86,6 +87,10 @@ class Network(nn.Module):
                 )
             else:
                 vectors[field], attention[f"texts/{field}"] = reader(ids, ngrams, train=train)
+            if ngram_size:
+                width = config.text.ngram_embedding
+                bags[field] = vectors[field][:, -width:] * inputs[f"present/{field}"][:, None]
+                vectors[field] = vectors[field][:, :-width]
         maps: dict[str, jax.Array] = {}
         for field in shape.images:
             picture = ImageEncoder(config.image, name=f"image_{field}")
@@ -97,5 +102,5 @@ class Network(nn.Module):
             )
         present = {name: inputs[f"present/{name}"] for name in vectors}
         fused = Fusion(config.fusion, name="fusion")(vectors, present, train=train)
-        outputs = Heads(shape.targets, name="heads")(fused)
+        outputs = Heads(shape.targets, name="heads")(fused, list(bags.values()))
         return {"outputs": outputs, "attention": attention, "maps": maps, "embedding": fused}

@@ -95,7 +95,10 @@ class TextEncoder(nn.Module):
     def __call__(
         self, ids_BxT: jax.Array, ngrams_BxG: jax.Array | None, *, train: bool
     ) -> tuple[jax.Array, jax.Array]:
-        """[B, T], [B, G] -> ([B, D], [B, T]); id 0 is padding and changes nothing."""
+        """[B, T], [B, G] -> ([B, D], [B, T]); id 0 is padding and changes nothing.
+
+        Where there is a bag of n-grams, its vector stands in the last columns of D.
+        """
         config = self.config
         mask = ids_BxT > 0
         drop = nn.Dropout(config.dropout, deterministic=not train)
@@ -109,7 +112,7 @@ class TextEncoder(nn.Module):
         pooled, weights = Pooling(config, name="pooling")(x, mask)
         if self.ngram_size and ngrams_BxG is not None:
             bag = NgramBag(self.ngram_size, config, name="ngrams")(ngrams_BxG, train=train)
-            pooled = jnp.concatenate([pooled, bag], axis=-1)
+            return jnp.concatenate([drop(pooled), bag], axis=-1), weights
         return drop(pooled), weights
 
 
@@ -117,7 +120,8 @@ class NgramBag(nn.Module):
     """A multi-hot bag of n-grams times a matrix, as a sum of rows: [B, G] -> [B, E].
 
     Divided by the root of the count: a long text should not shout (the l2 norm of a multi-hot
-    vector, as in NBSVM, Wang and Manning 2012).
+    vector, as in NBSVM, Wang and Manning 2012). `scale`, one factor per n-gram, is set before
+    training (training/naive_bayes.py) and not trained.
     """
 
     size: int
@@ -128,12 +132,14 @@ class NgramBag(nn.Module):
         table = self.param(
             "table", nn.initializers.normal(0.01), (self.size, self.config.ngram_embedding)
         )
+        scale = self.param("scale", nn.initializers.ones, (self.size,))
+        factors = jax.lax.stop_gradient(scale)[ids_BxG]
         here = ids_BxG > 0
         if train and self.config.dropout > 0:
             keep = 1 - self.config.dropout
             here &= jax.random.bernoulli(self.make_rng("dropout"), keep, here.shape)
         count = jnp.sum(here, axis=1, keepdims=True)
-        total = jnp.sum(table[ids_BxG] * here[..., None], axis=1)
+        total = jnp.einsum("bge,bg->be", table[ids_BxG], factors * here)
         return total / jnp.sqrt(jnp.maximum(count, 1))
 
 

@@ -26,6 +26,7 @@ from mfp.report.progress import TrainingProgress
 from mfp.training import assemble, metrics, optim
 from mfp.training.checkpoint import Checkpoints
 from mfp.training.evaluate import Evaluator
+from mfp.training.naive_bayes import start_from_naive_bayes
 from mfp.training.parallel import Runner, on_host, to_device
 from mfp.training.run import RunFolder, write_json
 from mfp.training.step import Objective, TrainState, init_state, mean_losses, train_step
@@ -111,7 +112,9 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
     )
     evaluator = Evaluator.build(network, spec, config)
     params = assemble.init_params(network, spec, config.seed)
-    state = init_state(start_from_vectors(params, spec, config), tx)
+    params = start_from_vectors(params, spec, config)
+    params = start_from_naive_bayes(params, spec, splits["train"], config)
+    state = init_state(params, tx)
     key = runner.replicate(jax.random.key(config.seed))
 
     with Checkpoints(run.checkpoints) as checkpoints, _signals() as received, progress:

@@ -114,3 +114,16 @@ def test_a_set_that_is_not_labelled_text_is_refused(monkeypatch, tmp_path):
 def test_an_unknown_set_is_named():
     with pytest.raises(ConfigError, match="no_such_set_at_all"):
         TfdsReviews("no_such_set_at_all")
+
+
+def test_imdb_reviews_by_name_with_the_mock_data_of_tfds():
+    with tfds.testing.mock_data(num_examples=120):
+        records = [r for r in TfdsReviews("imdb_reviews").records() if isinstance(r, Record)]
+    # Train and test are the same texts there: each is kept once, in the split of its hash.
+    texts = [record.film.reviews[0] for record in records]
+    assert len(texts) == len(set(texts)) > 100
+    assert {record.split for record in records} == {"train", "validation", "test"}
+    for record in records:
+        assert record.split == reviews.split_of_text(record.film.reviews[0])
+        assert record.outcome.sentiment in (0.0, 1.0)
+    assert "tensorflow" not in sys.modules

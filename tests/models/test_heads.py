@@ -51,3 +51,14 @@ def test_natural_units_of_hand_computed_values():
     np.testing.assert_allclose(natural["rating"], [5.5, 7.0], rtol=1e-6)
     np.testing.assert_allclose(natural["hit"], [0.5, 0.75], rtol=1e-6)
     np.testing.assert_allclose(natural["verdict"], [[0.1, 0.2, 0.3, 0.4]], rtol=1e-6)
+
+
+def test_bags_are_a_linear_model_beside_the_deep_one():
+    x = np.ones((2, 3), np.float32)
+    bags = [np.array([[1.0, 2.0], [3.0, 4.0]], np.float32), np.array([[5.0], [6.0]], np.float32)]
+    heads = Heads(("hit", "verdict"))
+    params = heads.init(jax.random.key(0), x, bags)
+    outputs = heads.apply(params, x, bags)
+    np.testing.assert_allclose(outputs["hit"], [8.0, 13.0], rtol=1e-6)  # untrained: their sum
+    kernel = params["params"]["verdict_bags"]["kernel"]
+    np.testing.assert_allclose(outputs["verdict"], np.concatenate(bags, 1) @ kernel, rtol=1e-5)

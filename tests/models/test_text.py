@@ -237,9 +237,21 @@ def test_a_bag_of_ngrams_is_a_sum_over_the_root_of_their_number(with_ngrams):
     expected = (table[4] + table[9]) / np.sqrt(2)
     np.testing.assert_allclose(vectors[0, -2:], expected, rtol=1e-5)
     np.testing.assert_array_equal(vectors[1, -2:], 0)
-    changed = params | {"ngrams": {"table": params["ngrams"]["table"].at[0].set(1e3)}}
-    again, _ = module.apply({"params": changed}, ids, ngrams, train=False)
+    padding = {**params["ngrams"], "table": params["ngrams"]["table"].at[0].set(1e3)}
+    again, _ = module.apply({"params": params | {"ngrams": padding}}, ids, ngrams, train=False)
     np.testing.assert_array_equal(again, vectors)
+    # An n-gram counts by its scale, which no gradient reaches.
+    scale = {**params["ngrams"], "scale": params["ngrams"]["scale"].at[4].set(3.0)}
+    scaled, _ = module.apply({"params": params | {"ngrams": scale}}, ids, ngrams, train=False)
+    expected = (3 * table[4] + table[9]) / np.sqrt(2)
+    np.testing.assert_allclose(scaled[0, -2:], expected, rtol=1e-5)
+
+    def total(params):
+        return jax.numpy.sum(module.apply({"params": params}, ids, ngrams, train=False)[0])
+
+    gradient = jax.grad(total)(params)["ngrams"]
+    np.testing.assert_array_equal(gradient["scale"], 0)
+    np.testing.assert_allclose(gradient["table"][4], 1 / np.sqrt(2), rtol=1e-5)
 
 
 def test_reviews_are_attended_over_and_empty_ones_change_nothing():
