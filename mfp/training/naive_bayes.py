@@ -19,7 +19,7 @@ from mfp.models.heads import BINARY
 
 # Ratios are of size 0.5, where embeddings of 0.1 and steps of 0.001 are at home: they are
 # multiplied, so that n-grams learn at the pace of a linear model (validated on real reviews).
-_PACE = 5.0
+_PACE = 10.0
 
 
 def log_count_ratios(
