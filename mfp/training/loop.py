@@ -18,7 +18,8 @@ import jax
 import numpy as np
 
 from mfp.config import Config
-from mfp.data.batches import FilmArrays, TrainingBatches, film_arrays
+from mfp.data import columns
+from mfp.data.batches import FilmArrays, TrainingBatches
 from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 from mfp.data.fit import fit
@@ -89,7 +90,8 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
     spec = run.read_features()
     if spec.absent:
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
-    splits = {s: film_arrays(films, spec, config.targets) for s, films in dataset.splits.items()}
+    with progress.counting("transforming films", dataset.count) as count:
+        splits = columns.open_splits(dataset, spec, config.targets, count.advance)
     batches = TrainingBatches(
         splits["train"], config.train.batch_size, config.seed, config.train.length_buckets
     )
