@@ -23,6 +23,7 @@ from mfp.data.batches import FilmArrays, TrainingBatches
 from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 from mfp.data.fit import fit
+from mfp.data.prefetch import ahead
 from mfp.report.progress import TrainingProgress
 from mfp.training import assemble, metrics, optim
 from mfp.training.checkpoint import Checkpoints
@@ -130,9 +131,9 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
         progress.begin(step, total, batches.per_epoch, config.train.batch_size)
         pending: tuple[int, Any] | None = None
         # Nothing may slip between host and device unseen.
-        with jax.transfer_guard("disallow"):
+        with jax.transfer_guard("disallow"), ahead(batches.since(step)) as upcoming:
             while not finished:
-                state, sums = step_function(state, runner.place(batches[step]), key)
+                state, sums = step_function(state, runner.place(next(upcoming)), key)
                 step += 1
                 # The losses of the step before are read while this one computes.
                 _log(pending, run, config, objective, rates, batches.per_epoch, progress)
