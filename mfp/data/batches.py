@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import grain
 import numpy as np
 
 from mfp.config import TargetsConfig
 from mfp.data import targets
 from mfp.data.features import Arrays, FeatureSpec
+from mfp.data.shuffle import shuffled
 from mfp.film import Film, Outcome
 
 # (i, n): the i-th of n equal parts of a batch's rows, which is what one of n processes reads.
@@ -261,31 +261,28 @@ class TrainingBatches:
         self._share = share
         self.per_epoch = -(-len(films) // batch_size)
         self._window = _WINDOW if buckets > 1 and films.long_texts else 1
-        # Grain reshuffles each epoch from (seed, epoch); an epoch sees every film once.
-        shuffled = grain.MapDataset.range(len(films)).seed(seed).shuffle()
-        windows = shuffled.batch(self._window * batch_size, batch_fn=np.array)
-        self._per_epoch_windows, self._windows = len(windows), windows.repeat()
-        self._last: tuple[int, list[np.ndarray]] = (-1, [])
+        self._last: tuple[tuple[int, int], list[np.ndarray]] = ((-1, -1), [])
 
     def indices(self, k: int) -> np.ndarray:
         """Which films stand in batch k."""
         epoch, position = divmod(k, self.per_epoch)
         window, position = divmod(position, self._window)
-        number = epoch * self._per_epoch_windows + window
         last = self._last
-        if last[0] != number:
-            last = self._last = (number, self._batches(number))
+        if last[0] != (epoch, window):
+            last = self._last = ((epoch, window), self._batches(epoch, window))
         return last[1][position]
 
-    def _batches(self, number: int) -> list[np.ndarray]:
-        """The batches of a window, counted from the first one of the first epoch."""
-        order = self._windows[number]
+    def _batches(self, epoch: int, window: int) -> list[np.ndarray]:
+        """The batches of a window of an epoch, which sees every film once."""
+        count, span = len(self._films), self._window * self._size
+        positions = np.arange(window * span, min((window + 1) * span, count))
+        order = shuffled(positions, count, (self._seed, epoch))
         if self._window == 1:
             return [order]
         # Films of like length share a batch, within windows so that batches stay random.
         order = order[np.argsort(self._films.text_fill(order), kind="stable")]
         batches = _chunks(order, self._size)
-        rng = np.random.default_rng((self._seed, number))
+        rng = np.random.default_rng((self._seed, epoch, window))
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def __getitem__(self, k: int) -> Arrays:
