@@ -185,14 +185,14 @@ def evaluate(run_path: str, as_json: bool, where: str | None, missing: bool) -> 
     run = RunFolder(Path(run_path))
     config, _ = run.read_config()
     dataset = _prepare(config.data, quiet=as_json)
-    trained = session.restore_trained(run, config, dataset)
+    progress = TrainingProgress(quiet=as_json)
+    trained = session.restore_trained(run, config, dataset, progress)
     if where is not None:
         trained = session.only_films_where(trained, dataset, where)
     if missing:
         rows = session.missing_run(run, config, trained)
         click.echo(json.dumps(rows, indent=1)) if as_json else _show_missing(rows, trained.spec)
         return
-    progress = TrainingProgress(quiet=as_json)
     report = session.evaluate_run(run, config, dataset, trained, progress, save=where is None)
     if as_json:
         click.echo(json.dumps(report, indent=1))
@@ -218,8 +218,9 @@ def export(run_path: str, output: str) -> None:
     run = RunFolder(Path(run_path))
     config, _ = run.read_config()
     dataset = _prepare(config.data, quiet=False)
-    trained = session.restore_trained(run, config, dataset)
-    report = session.evaluate_run(run, config, dataset, trained, TrainingProgress())
+    progress = TrainingProgress()
+    trained = session.restore_trained(run, config, dataset, progress)
+    report = session.evaluate_run(run, config, dataset, trained, progress)
     session.export_run(run, Path(output), config, dataset, trained, report)
     click.echo(f"bundle      {output}")
 

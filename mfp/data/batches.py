@@ -4,21 +4,32 @@ A batch is a flat dict: the arrays of `features.py`, and for each target
 
     targets/<name>  float32 [B]   in the network's scale, 0 where unknown
     weights/<name>  float32 [B]   0 where unknown or the row is padding, else above 0 to 1
+
+Memory is that of one window of batches, whatever the number of films: `columns.py` keeps a
+split's arrays on disk, and only the rows of a batch are read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-import grain
 import numpy as np
 
 from mfp.config import TargetsConfig
 from mfp.data import targets
 from mfp.data.features import Arrays, FeatureSpec
+from mfp.data.shuffle import shuffled
 from mfp.film import Film, Outcome
+
+# (i, n): the i-th of n equal parts of a batch's rows, which is what one of n processes reads.
+Share = tuple[int, int]
+WHOLE: Share = (0, 1)
+# Batches that are sorted by length together.
+_WINDOW = 32
 
 
 @dataclass(frozen=True)
@@ -31,156 +42,255 @@ class Pool:
 
 @dataclass(frozen=True)
 class FilmArrays:
-    """All films of a split as arrays, with leading axis N."""
+    """All films of a split as arrays, with leading axis N; in memory or maps of files."""
 
-    ids: list[str]
+    ids: Sequence[str]
     columns: Arrays  # inputs but media, targets/<name>, weights/<name>
     media: dict[str, Pool]  # images/<field>, videos/<field>
     truth: dict[str, np.ndarray]  # float64 [N] natural units, NaN where unknown
+    fill: np.ndarray | None = None  # `text_fill` of every film, where it was computed before
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def select(self, chosen: np.ndarray) -> FilmArrays:
-        """Only the films at the indices `chosen`."""
+        """Only the films at the indices `chosen`, copied into memory (media are not)."""
         return FilmArrays(
             [self.ids[i] for i in chosen],
             {name: column[chosen] for name, column in self.columns.items()},
             {name: Pool(pool.index[chosen], pool.content) for name, pool in self.media.items()},
             {name: truth[chosen] for name, truth in self.truth.items()},
+            None if self.fill is None else self.fill[chosen],
         )
 
-    def text_fill(self) -> np.ndarray:
-        """How full a film's fullest long text is, 0 to 1 of what is kept of it. [N]."""
-        fill = np.zeros(len(self))
-        for name in self.long_texts:
-            ids = self.columns[name].reshape(len(self), -1, self.columns[name].shape[-1])
-            longest = np.count_nonzero(ids, axis=-1).max(axis=-1)
-            fill = np.maximum(fill, longest / ids.shape[-1])
-        return fill
+    def text_fill(self, indices: np.ndarray | slice) -> np.ndarray:
+        """How full the fullest long text of each film is, 0 to 1 of what is kept of it."""
+        if self.fill is not None:
+            return self.fill[indices]
+        return text_fill({name: self.columns[name][indices] for name in self.long_texts})
 
     @cached_property
     def long_texts(self) -> list[str]:
-        """The texts whose padding costs time, at least half as long as the longest.
+        return long_texts({name: column.shape[1:] for name, column in self.columns.items()})
 
-        Titles are not: nearly every batch has one that fills them, which would leave nothing to
-        cut of the plots.
-        """
-        widths = {n: c.shape[-1] for n, c in self.columns.items() if n.startswith("texts/")}
-        return [name for name, width in widths.items() if 2 * width >= max(widths.values())]
-
-    def rows(self, indices: np.ndarray, size: int, buckets: int = 1) -> Arrays:
+    def rows(
+        self, indices: np.ndarray, size: int, buckets: int = 1, share: Share = WHOLE
+    ) -> Arrays:
         """The batch of the films at `indices`, padded to `size` rows of weight 0.
 
         Long texts are cut to the shortest of `buckets` lengths that holds all of the batch.
 
         Padding repeats the first film of the batch: real values, so that nothing in the
         network meets an input that no film has.
+
+        Args:
+          share: read only this part of the rows; the parts, one after another, are the batch.
         """
+        mine = part(size, share)
         padded = np.full(size, indices[0], np.intp)
         padded[: len(indices)] = indices
-        batch = {name: column[padded] for name, column in self.columns.items()}
-        batch |= {name: pool.content[pool.index[padded]] for name, pool in self.media.items()}
+        read = padded[mine]
+        columns = self.columns
+        if buckets > 1 and self.long_texts:
+            used = self.text_fill(indices).max()  # of the whole batch: all parts have one shape
+            length = max(1, int(np.ceil(used * buckets))) / buckets
+            cut = {n: int(np.ceil(length * columns[n].shape[-1])) for n in self.long_texts}
+            columns = columns | {n: columns[n][..., :width] for n, width in cut.items()}
+        batch = {name: column[read] for name, column in columns.items()}
+        batch |= {name: pool.content[pool.index[read]] for name, pool in self.media.items()}
         for name in batch:
             if name.startswith("weights/"):
-                batch[name][len(indices) :] = 0
-        if buckets > 1:
-            used = [_used(batch[name]) / batch[name].shape[-1] for name in self.long_texts]
-            share = max(1, int(np.ceil(max(used, default=0) * buckets))) / buckets
-            for name in self.long_texts:
-                batch[name] = batch[name][..., : int(np.ceil(share * batch[name].shape[-1]))]
+                batch[name][max(0, len(indices) - mine.start) :] = 0
         return batch
 
 
-def _used(ids: np.ndarray) -> int:
-    """Tokens of the longest text."""
-    return int(np.count_nonzero(ids, axis=-1).max(initial=0))
+def long_texts(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """The texts whose padding costs time, at least half as long as the longest.
+
+    Titles are not: nearly every batch has one that fills them, which would leave nothing to
+    cut of the plots.
+
+    Args:
+      shapes: of the columns, without the leading axis.
+    """
+    widths = {name: shape[-1] for name, shape in shapes.items() if name.startswith("texts/")}
+    return [name for name, width in widths.items() if 2 * width >= max(widths.values())]
+
+
+def text_fill(long: Mapping[str, np.ndarray]) -> np.ndarray:
+    """How full the fullest of a film's long texts is: float64 [N], 0 to 1."""
+    (count,) = {len(column) for column in long.values()}
+    fill = np.zeros(count)
+    for column in long.values():
+        ids = column.reshape(count, -1, column.shape[-1])
+        fill = np.maximum(fill, np.count_nonzero(ids, axis=-1).max(axis=-1) / ids.shape[-1])
+    return fill
+
+
+def part(size: int, share: Share) -> slice:
+    """The rows of a batch of `size` that a share is.
+
+    Raises:
+      ValueError: the batch cannot be divided so.
+    """
+    i, n = share
+    if not 0 <= i < n or size % n:
+        raise ValueError(f"no part {i} of {n} equal parts of a batch of {size}")
+    return slice(i * size // n, (i + 1) * size // n)
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """Films after the fitted transforms: a record each, which is what a batch reads of a film."""
+
+    ids: list[str]
+    records: np.ndarray  # `record_type` [N]
+    truth: np.ndarray  # float64 [N], a field per target
+    fill: np.ndarray  # float64 [N], `text_fill`
+    media: dict[str, list[np.ndarray]]  # of the films that have any, in their order
+
+
+def record_type(spec: FeatureSpec) -> np.dtype:
+    """A film's inputs but media, targets, weights, and index/<media>: its place in the pool."""
+    shapes = {n: (dtype, shape) for n, (shape, dtype) in spec.shapes().items() if not _is_media(n)}
+    for name in spec.targets.names:
+        shapes |= {f"targets/{name}": (np.float32, ()), f"weights/{name}": (np.float32, ())}
+    for name in media_shapes(spec):
+        shapes[f"index/{name}"] = (np.int32, ())
+    return np.dtype([(name, dtype, shape) for name, (dtype, shape) in shapes.items()])
+
+
+def media_shapes(spec: FeatureSpec) -> dict[str, tuple[int, ...]]:
+    """Of one film's images/<field> and videos/<field>, uint8."""
+    return {name: shape for name, (shape, _) in spec.shapes().items() if _is_media(name)}
+
+
+def _is_media(name: str) -> bool:
+    return name.startswith(("images/", "videos/"))
+
+
+def transform(
+    films: Sequence[tuple[Film, Outcome]],
+    which: range,
+    spec: FeatureSpec,
+    config: TargetsConfig,
+) -> Transformed:
+    """Apply the fitted transforms to the films at `which`.
+
+    `films` may offer `pixels(i)`, the prepared media of a film, as `dataset.Films` does.
+    """
+    records = np.zeros(len(which), record_type(spec))
+    truth = np.full(len(which), np.nan, [(name, np.float64) for name in spec.targets.names])
+    media: dict[str, list[np.ndarray]] = {name: [] for name in media_shapes(spec)}
+    pixels: Any = getattr(films, "pixels", lambda _: {})
+    ids = []
+    for record, known, i in zip(records, truth, which, strict=True):
+        film, outcome = films[i]
+        ids.append(film.id)
+        arrays = spec.transform(film, pixels(i) if media else None)
+        for name, array in arrays.items():
+            if not _is_media(name):
+                record[name] = array
+            elif arrays[f"present/{name.split('/')[1]}"]:
+                media[name].append(array)
+                record[f"index/{name}"] = len(media[name])
+        for name in spec.targets.names:
+            value = targets.value(name, film, outcome, config)
+            if value is not None:
+                known[name] = value
+                record[f"targets/{name}"] = spec.targets.scale(name, value)
+                record[f"weights/{name}"] = targets.weight(name, film, config)
+    long = long_texts({name: records.dtype[name].shape for name in records.dtype.names or ()})
+    fill = text_fill({name: records[name] for name in long}) if long else np.zeros(len(which))
+    return Transformed(ids, records, truth, fill, media)
+
+
+def joined(
+    ids: Sequence[str],
+    records: np.ndarray,
+    truth: np.ndarray,
+    fill: np.ndarray,
+    content: Mapping[str, np.ndarray],
+) -> FilmArrays:
+    """`Transformed` and the pools' content as the arrays of a split, which are views of them."""
+    names = [name for name in records.dtype.names or () if not name.startswith("index/")]
+    return FilmArrays(
+        ids,
+        {name: records[name] for name in names},
+        {name: Pool(records[f"index/{name}"], pixels) for name, pixels in content.items()},
+        {name: truth[name] for name in truth.dtype.names or ()},
+        fill,
+    )
 
 
 def film_arrays(
     films: Sequence[tuple[Film, Outcome]], spec: FeatureSpec, config: TargetsConfig
 ) -> FilmArrays:
-    """Apply the fitted transforms to every film of a split.
-
-    `films` may offer `pixels(i)`, the prepared media of a film, as `dataset.Films` does.
-    """
-    pairs = list(films)
-    columns, media = _inputs(pairs, getattr(films, "pixels", lambda _: {}), spec)
-    truth: dict[str, np.ndarray] = {}
-    for name in spec.targets.names:
-        found = [targets.value(name, film, outcome, config) for film, outcome in pairs]
-        truth[name] = np.array([np.nan if v is None else v for v in found], np.float64)
-        known = ~np.isnan(truth[name])
-        scaled = [0.0 if v is None else spec.targets.scale(name, v) for v in found]
-        columns[f"targets/{name}"] = np.array(scaled, np.float32)
-        counts = [targets.weight(name, film, config) for film, _ in pairs]
-        columns[f"weights/{name}"] = (known * counts).astype(np.float32)
-    return FilmArrays([film.id for film, _ in pairs], columns, media, truth)
-
-
-def _inputs(
-    pairs: Sequence[tuple[Film, Outcome]],
-    pixels: Callable[[int], Mapping[str, bytes]],
-    spec: FeatureSpec,
-) -> tuple[Arrays, dict[str, Pool]]:
-    """The inputs of all films: columns [N, ...], and media once per film that has any."""
-    shapes = spec.shapes()
-    large = [name for name in shapes if name.startswith(("images/", "videos/"))]
-    columns = {
-        name: np.zeros((len(pairs), *shape), dtype)
-        for name, (shape, dtype) in shapes.items()
-        if name not in large
+    """The arrays of a split, in memory. `columns.open_splits` keeps them on disk."""
+    found = transform(films, range(len(films)), spec, config)
+    content = {
+        name: np.stack([np.zeros(shape, np.uint8), *found.media[name]])
+        for name, shape in media_shapes(spec).items()
     }
-    contents = {name: [np.zeros(*shapes[name])] for name in large}
-    indices = {name: np.zeros(len(pairs), np.int32) for name in large}
-    for i, (film, _) in enumerate(pairs):
-        arrays = spec.transform(film, pixels(i) if large else None)
-        for name in columns:
-            columns[name][i] = arrays[name]
-        for name in large:
-            if arrays[f"present/{name.split('/')[1]}"]:
-                indices[name][i] = len(contents[name])
-                contents[name].append(arrays[name])
-    return columns, {name: Pool(indices[name], np.stack(contents[name])) for name in large}
+    return joined(found.ids, found.records, found.truth, found.fill, content)
 
 
 class TrainingBatches:
-    """The endless sequence of training batches; `self[k]` depends on (seed, k) alone."""
+    """The endless sequence of training batches; `self[k]` depends on (seed, k) alone.
 
-    def __init__(self, films: FilmArrays, batch_size: int, seed: int, buckets: int = 1):
+    Only the window of batches that was asked for last is kept: 32 of them where films of like
+    length share a batch, else one. Safe to share between threads.
+    """
+
+    def __init__(
+        self,
+        films: FilmArrays,
+        batch_size: int,
+        seed: int,
+        buckets: int = 1,
+        share: Share = WHOLE,
+    ):
+        """Args:
+          share: `self[k]` is only this part of batch k, of which all parts have the same shapes.
+
+        Raises:
+          ValueError: `batch_size` cannot be divided into the parts.
+        """
+        part(batch_size, share)
         self._films, self._size, self._seed, self._buckets = films, batch_size, seed, buckets
+        self._share = share
         self.per_epoch = -(-len(films) // batch_size)
-        # Grain reshuffles each epoch from (seed, epoch); an epoch sees every film once.
-        self._shuffled = grain.MapDataset.range(len(films)).seed(seed).shuffle().repeat()
-        self._fill = films.text_fill() if buckets > 1 else None
-        self._epoch: tuple[int, list[np.ndarray]] = (-1, [])
+        self._window = _WINDOW if buckets > 1 and films.long_texts else 1
+        self._last: tuple[tuple[int, int], list[np.ndarray]] = ((-1, -1), [])
 
     def indices(self, k: int) -> np.ndarray:
         """Which films stand in batch k."""
         epoch, position = divmod(k, self.per_epoch)
-        if self._epoch[0] != epoch:
-            self._epoch = (epoch, self._order(epoch))
-        return self._epoch[1][position]
+        window, position = divmod(position, self._window)
+        last = self._last
+        if last[0] != (epoch, window):
+            last = self._last = ((epoch, window), self._batches(epoch, window))
+        return last[1][position]
 
-    def _order(self, epoch: int) -> list[np.ndarray]:
-        """The batches of an epoch."""
-        n = len(self._films)
-        order = np.array([self._shuffled[i] for i in range(epoch * n, (epoch + 1) * n)], np.intp)
-        if self._fill is None:
-            return _chunks(order, self._size)
+    def _batches(self, epoch: int, window: int) -> list[np.ndarray]:
+        """The batches of a window of an epoch, which sees every film once."""
+        count, span = len(self._films), self._window * self._size
+        positions = np.arange(window * span, min((window + 1) * span, count))
+        order = shuffled(positions, count, (self._seed, epoch))
+        if self._window == 1:
+            return [order]
         # Films of like length share a batch, within windows so that batches stay random.
-        windows = _chunks(order, _WINDOW * self._size)
-        order = np.concatenate([w[np.argsort(self._fill[w], kind="stable")] for w in windows])
+        order = order[np.argsort(self._films.text_fill(order), kind="stable")]
         batches = _chunks(order, self._size)
-        rng = np.random.default_rng((self._seed, epoch))
+        rng = np.random.default_rng((self._seed, epoch, window))
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def __getitem__(self, k: int) -> Arrays:
-        return self._films.rows(self.indices(k), self._size, self._buckets)
+        return self._films.rows(self.indices(k), self._size, self._buckets, self._share)
 
-
-# Batches that are sorted by length together.
-_WINDOW = 32
+    def since(self, k: int) -> Iterator[Arrays]:
+        """Batch k, k + 1, and so on without end."""
+        return map(self.__getitem__, itertools.count(k))
 
 
 def _chunks(order: np.ndarray, size: int) -> list[np.ndarray]:
@@ -188,11 +298,17 @@ def _chunks(order: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def once(
-    films: FilmArrays, batch_size: int, buckets: int = 1
+    films: FilmArrays, batch_size: int, buckets: int = 1, share: Share = WHOLE
 ) -> Iterator[tuple[Arrays, np.ndarray]]:
-    """Every film once, as (batch, which films its first rows are); the last batch is padded."""
+    """Every film once, as (batch, which films its first rows are); the last batch is padded.
+
+    Args:
+      share: only this part of each batch. Every share has as many batches, of the same shapes;
+        one of them may be all padding, and every film stands in exactly one share.
+    """
+    mine = part(batch_size, share)
     order = np.arange(len(films))
-    if buckets > 1:
-        order = np.argsort(films.text_fill(), kind="stable")
+    if buckets > 1 and films.long_texts:
+        order = np.argsort(films.text_fill(slice(None)), kind="stable")
     for indices in _chunks(order, batch_size):
-        yield films.rows(indices, batch_size, buckets), indices
+        yield films.rows(indices, batch_size, buckets, share), indices[mine]

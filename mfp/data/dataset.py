@@ -29,6 +29,11 @@ class Dataset:
     splits: dict[str, Films]
     rejects: list[dict]  # what could not be used: file, row, id, field, reason
 
+    @property
+    def count(self) -> int:
+        """Films of all splits."""
+        return sum(map(len, self.splits.values()))
+
 
 class Films(Sequence[tuple[Film, Outcome]]):
     """The films of one split, read from disk on access; safe to share between threads."""
@@ -87,7 +92,7 @@ def prepare(
     rejects: list[Reject] = []
     later: list[int] = []
     prepared = Path(config.prepared).expanduser().absolute()
-    with _only_one(prepared, name):
+    with only_one(prepared, name):
         builder = movie_feedback.MovieFeedback(
             data_dir=str(prepared),
             config=movie_feedback.FilmsConfig(
@@ -147,7 +152,7 @@ def _suggestion(source: Source, rejects: Sequence[Reject] = ()) -> str:
 
 
 @contextlib.contextmanager
-def _only_one(folder: Path, name: str) -> Iterator[None]:
+def only_one(folder: Path, name: str) -> Iterator[None]:
     """Two runs on new films: one prepares them, the other waits and finds them prepared."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f".{name}.lock").open("w") as lock:

@@ -28,6 +28,10 @@ class TrainingProgress:
     def say(self, message: str) -> None:
         self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
+    def counting(self, description: str, total: int) -> CountingProgress:
+        """A count of films on the same console."""
+        return CountingProgress(description, total, console=self._console)
+
     def begin(self, step: int, total: int, per_epoch: int, batch_size: int) -> None:
         if step >= total:
             return
@@ -85,8 +89,15 @@ class TrainingProgress:
 class CountingProgress:
     """A count of films with speed and, where the total is known, an ETA. A context manager."""
 
-    def __init__(self, description: str, total: int | None = None, quiet: bool = False):
-        console = Console(stderr=True, quiet=quiet)
+    def __init__(
+        self,
+        description: str,
+        total: int | None = None,
+        quiet: bool = False,
+        console: Console | None = None,
+    ):
+        console = console or Console(stderr=True, quiet=quiet)
+        quiet = quiet or console.quiet
         columns: list[Any] = [SpinnerColumn(), TextColumn("{task.description}")]
         columns += [BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
         if total is not None:

@@ -12,6 +12,8 @@ from mfp.film import VERDICTS
 from mfp.models.heads import BINARY
 
 Predictions = dict[str, np.ndarray]
+# Films whose columns are held in memory at once.
+_CHUNK = 65_536
 _PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 
 
@@ -46,35 +48,42 @@ def ridge(
             continue
         known = ~np.isnan(truth)
         middle = float(truth[known].mean())
+        design, centred = designs[0][known], truth[known] - middle
         checked = ~np.isnan(validation.truth[name])
         best, best_error = None, np.inf
         for penalty in _PENALTIES:
-            weights = lsqr(
-                designs[0][known], truth[known] - middle, damp=np.sqrt(penalty), iter_lim=200
-            )[0]
+            weights = lsqr(design, centred, damp=np.sqrt(penalty), iter_lim=200)[0]
             guess = designs[1][checked] @ weights + middle
             error = float(np.mean((guess - validation.truth[name][checked]) ** 2))
             # Without validation films the strongest penalty is the safe choice.
             if best is None or not error >= best_error:
                 best, best_error = weights, error
-        for design, result in zip(designs[2:], results, strict=True):
-            guess = design @ best + middle
+        for held_out, result in zip(designs[2:], results, strict=True):
+            guess = held_out @ best + middle
             result[name] = np.clip(guess, 1e-3, 1 - 1e-3) if name in BINARY else guess
     return results
 
 
 def _design(spec: FeatureSpec, films: FilmArrays) -> sparse.csr_matrix:
-    """The design matrix [N, features]."""
+    """The design matrix [N, features]: sparse, some 8 bytes for a name or word of a film."""
+    starts = range(0, len(films), _CHUNK)
+    chunks = [_design_of(spec, films, slice(start, start + _CHUNK)) for start in starts]
+    return sparse.vstack(chunks, format="csr")
+
+
+def _design_of(spec: FeatureSpec, films: FilmArrays, which: slice) -> sparse.csr_matrix:
+    columns = {name: column[which] for name, column in films.columns.items()}
     blocks = []
     if spec.numbers:
-        blocks += [films.columns["numbers/values"], films.columns["numbers/known"]]
+        blocks += [columns["numbers/values"], columns["numbers/known"]]
     for fields in spec.sets.values():
         for field in fields:
             size = spec.vocabularies[vocabulary_name(field)].size
-            blocks.append(_multi_hot(films.columns[f"sets/{field}"], size))
+            blocks.append(_multi_hot(columns[f"sets/{field}"], size))
     for field, text in spec.texts.items():
         kind = "ngrams" if text.config.ngrams else "texts"
-        ids = films.columns[f"{kind}/{field}"].reshape(len(films), -1)
+        ids = columns[f"{kind}/{field}"]
+        ids = ids.reshape(len(ids), -1)
         blocks.append(_multi_hot(ids, text.ngram_size if text.config.ngrams else text.size))
     return sparse.hstack([sparse.csr_matrix(block) for block in blocks], format="csr")
 

@@ -18,10 +18,12 @@ import jax
 import numpy as np
 
 from mfp.config import Config
-from mfp.data.batches import FilmArrays, TrainingBatches, film_arrays
+from mfp.data import columns
+from mfp.data.batches import FilmArrays, TrainingBatches
 from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 from mfp.data.fit import fit
+from mfp.data.prefetch import ahead
 from mfp.report.progress import TrainingProgress
 from mfp.training import assemble, metrics, optim
 from mfp.training.checkpoint import Checkpoints
@@ -90,7 +92,8 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
     spec = run.read_features()
     if spec.absent:
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
-    splits = {s: film_arrays(films, spec, config.targets) for s, films in dataset.splits.items()}
+    with progress.counting("transforming films", dataset.count) as count:
+        splits = columns.open_splits(dataset, spec, config.targets, count.advance)
     batches = TrainingBatches(
         splits["train"], config.train.batch_size, config.seed, config.train.length_buckets
     )
@@ -131,9 +134,9 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
         progress.begin(step, total, batches.per_epoch, config.train.batch_size)
         pending: tuple[int, Any] | None = None
         # Nothing may slip between host and device unseen.
-        with jax.transfer_guard("disallow"):
+        with jax.transfer_guard("disallow"), ahead(batches.since(step)) as upcoming:
             while not finished:
-                state, sums = step_function(state, runner.place(batches[step]), key)
+                state, sums = step_function(state, runner.place(next(upcoming)), key)
                 step += 1
                 # The losses of the step before are read while this one computes.
                 _log(pending, run, config, objective, rates, batches.per_epoch, progress)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mfp.config import Config, ConfigError
-from mfp.data.batches import film_arrays
+from mfp.data import columns
 from mfp.data.dataset import Dataset
 from mfp.film import FIELDS, Film
 from mfp.report import plots
@@ -22,8 +22,12 @@ from mfp.training.loop import Trained
 from mfp.training.run import RunFolder, write_json
 
 
-def restore_trained(run: RunFolder, config: Config, dataset: Dataset) -> Trained:
+def restore_trained(
+    run: RunFolder, config: Config, dataset: Dataset, progress: TrainingProgress | None = None
+) -> Trained:
     """The best checkpoint of a run, with the films of its dataset.
+
+    `progress` counts films where they are to be transformed again.
 
     Raises:
       ConfigError: the films changed since the run began.
@@ -32,7 +36,9 @@ def restore_trained(run: RunFolder, config: Config, dataset: Dataset) -> Trained
     if fingerprint != dataset.fingerprint:
         raise ConfigError(f"{run.path}: the films changed since this run; train anew")
     spec, state, seconds = loop.restore_best(run, config)
-    splits = {s: film_arrays(films, spec, config.targets) for s, films in dataset.splits.items()}
+    progress = progress or TrainingProgress(quiet=True)
+    with progress.counting("transforming films", dataset.count) as count:
+        splits = columns.open_splits(dataset, spec, config.targets, count.advance)
     return Trained(spec, state.ema, splits, int(state.step), seconds)
 
 

@@ -18,8 +18,9 @@ import click
 import jax
 
 from mfp import config as configs
+from mfp.data import columns
 from mfp.data import dataset as datasets
-from mfp.data.batches import TrainingBatches, film_arrays
+from mfp.data.batches import TrainingBatches
 from mfp.data.fit import fit
 from mfp.training import assemble, optim
 from mfp.training.parallel import Runner
@@ -28,17 +29,21 @@ from mfp.training.step import init_state, train_step
 
 @click.command()
 @click.option("--config", "path", default="configs/base.toml")
+@click.option("--set", "given", multiple=True, help="Override a key of the config.")
 @click.option("--table")
 @click.option("--media")
 @click.option("--blocks", default=10, help="Blocks of each kind.")
 @click.option("--steps", default=10, help="Steps of a block.")
-def main(path: str, table: str | None, media: str | None, blocks: int, steps: int) -> None:
+def main(
+    path: str, given: tuple[str, ...], table: str | None, media: str | None, blocks: int, steps: int
+) -> None:
     """Print the share of a training step that input takes."""
     overrides = ["data.source=table", f'data.table="{table}"'] if table else []
-    config = configs.load(path, [*overrides, *([f'data.media="{media}"'] if media else [])])
-    films = datasets.prepare(config.data).splits["train"]
-    spec = fit(films, config)
-    arrays = film_arrays(films, spec, config.targets)
+    overrides += [f'data.media="{media}"'] if media else []
+    config = configs.load(path, [*overrides, *given])
+    dataset = datasets.prepare(config.data)
+    spec = fit(dataset.splits["train"], config)
+    arrays = columns.open_splits(dataset, spec, config.targets)["train"]
     batches = TrainingBatches(
         arrays, config.train.batch_size, config.seed, config.train.length_buckets
     )

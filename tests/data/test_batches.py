@@ -142,3 +142,72 @@ def test_buckets_cut_padding_only_and_see_every_film_once(seed: int):
     again = TrainingBatches(TEXT_ARRAYS, 8, seed, buckets=4)
     k = found.per_epoch + 3  # asked first, of a fresh sequence
     np.testing.assert_array_equal(again.indices(k), found.indices(k))
+
+
+def assert_joined(parts: list[dict[str, np.ndarray]], whole: dict[str, np.ndarray]) -> None:
+    for name, column in whole.items():
+        assert len({part[name].shape for part in parts}) == 1  # one program runs all parts
+        np.testing.assert_array_equal(np.concatenate([part[name] for part in parts]), column)
+
+
+@pytest.mark.parametrize("buckets", [1, 4])
+@pytest.mark.parametrize(("size", "parts"), [(8, 2), (48, 4), (6, 6), (240, 8)])
+def test_the_shares_of_a_batch_are_the_batch(size: int, parts: int, buckets: int):
+    whole = TrainingBatches(TEXT_ARRAYS, size, 5, buckets)
+    shares = [TrainingBatches(TEXT_ARRAYS, size, 5, buckets, (i, parts)) for i in range(parts)]
+    for k in range(whole.per_epoch + 2):
+        assert_joined([share[k] for share in shares], whole[k])
+
+
+@pytest.mark.parametrize("buckets", [1, 4])
+@pytest.mark.parametrize(("size", "parts"), [(8, 2), (48, 4), (6, 6), (240, 8)])
+def test_every_film_stands_in_one_share_and_shares_have_as_many_batches(
+    size: int, parts: int, buckets: int
+):
+    shares = [list(batches.once(TEXT_ARRAYS, size, buckets, (i, parts))) for i in range(parts)]
+    assert {len(share) for share in shares} == {-(-len(TEXTS) // size)}
+    seen = np.concatenate([which for share in shares for _, which in share])
+    assert sorted(seen) == list(range(len(TEXTS)))
+    for k, (whole, indices) in enumerate(batches.once(TEXT_ARRAYS, size, buckets)):
+        assert_joined([share[k][0] for share in shares], whole)
+        np.testing.assert_array_equal(np.concatenate([share[k][1] for share in shares]), indices)
+    for share in shares:
+        for batch, which in share:
+            assert not batch["weights/rating"][len(which) :].any()
+            full = TEXT_ARRAYS.columns["weights/rating"][which]
+            np.testing.assert_array_equal(batch["weights/rating"][: len(which)], full)
+
+
+@pytest.mark.parametrize("share", [(0, 3), (2, 2), (-1, 2)])
+def test_a_share_that_is_none_is_refused(share: tuple[int, int]):
+    with pytest.raises(ValueError, match="equal parts of a batch of 8"):
+        TrainingBatches(TEXT_ARRAYS, 8, 0, share=share)
+
+
+@pytest.mark.parametrize("k", [0, 3, 60])
+def test_the_sequence_may_begin_anywhere(k: int):
+    found = TrainingBatches(TEXT_ARRAYS, 8, 1, buckets=4)
+    for i, batch in zip(range(k, k + 3), found.since(k), strict=False):
+        for name, column in TrainingBatches(TEXT_ARRAYS, 8, 1, buckets=4)[i].items():
+            np.testing.assert_array_equal(batch[name], column)
+
+
+def test_batches_of_many_windows_see_every_film_once_in_like_lengths():
+    count, size = 70 * 8 + 3, 8  # two full windows of 32 batches, and seven
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(1, 101, count)
+    ids = (np.arange(100) < lengths[:, None]).astype(np.int32)
+    films = FilmArrays([str(i) for i in range(count)], {"texts/plot": ids}, {}, {})
+    np.testing.assert_array_equal(films.text_fill(slice(None)), lengths / 100)
+    found = TrainingBatches(films, size, 2, buckets=4)
+    orders = []
+    for epoch in (0, 1):
+        which = [found.indices(epoch * found.per_epoch + k) for k in range(found.per_epoch)]
+        assert sorted(np.concatenate(which)) == list(range(count))
+        spread = [np.ptp(lengths[batch]) for batch in which]
+        assert np.median(spread) < 10  # of 100, where a batch at random spreads over 78
+        # Within its window a batch stands anywhere, not by its length.
+        middles = [np.median(lengths[batch]) for batch in which[:32]]
+        assert abs(np.corrcoef(middles, np.arange(32))[0, 1]) < 0.6
+        orders.append(np.concatenate(which))
+    assert (orders[0] != orders[1]).any()
