@@ -38,11 +38,7 @@ class RunFolder:
             write_json(self.config_file, document)
             return False
         old, fingerprint = self.read_config()
-        changed = [
-            line
-            for line in configs.differences(old, config)
-            if line.split(":")[0] not in _MAY_CHANGE
-        ]
+        changed = configs.differences(old, config)
         if changed:
             raise ConfigError(
                 f"{self.path}: holds a run of another config ({'; '.join(changed[:5])}); "
