@@ -303,12 +303,11 @@ def once(
     """Every film once, as (batch, which films its first rows are); the last batch is padded.
 
     Args:
-      share: only this part of each batch. Every share has as many batches, of the same shapes;
-        one of them may be all padding, and every film stands in exactly one share.
+      share: the arrays are only this part of each batch, of the same shapes for every share; the
+        indices are of the whole batch.
     """
-    mine = part(batch_size, share)
     order = np.arange(len(films))
     if buckets > 1 and films.long_texts:
         order = np.argsort(films.text_fill(slice(None)), kind="stable")
     for indices in _chunks(order, batch_size):
-        yield films.rows(indices, batch_size, buckets, share), indices[mine]
+        yield films.rows(indices, batch_size, buckets, share), indices

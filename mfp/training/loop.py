@@ -29,7 +29,8 @@ from mfp.training import assemble, metrics, optim
 from mfp.training.checkpoint import Checkpoints
 from mfp.training.evaluate import Evaluator
 from mfp.training.naive_bayes import start_from_naive_bayes
-from mfp.training.parallel import Runner, on_host, to_device
+from mfp.training.parallel import Runner, Wish, on_host
+from mfp.training.processes import ALONE, Processes
 from mfp.training.run import RunFolder, write_json
 from mfp.training.step import Objective, TrainState, init_state, mean_losses, train_step
 from mfp.training.vectors import start_from_vectors
@@ -74,7 +75,13 @@ class Trained:
     seconds: float
 
 
-def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingProgress) -> Trained:
+def train(
+    config: Config,
+    dataset: Dataset,
+    run: RunFolder,
+    progress: TrainingProgress,
+    processes: Processes = ALONE,
+) -> Trained:
     """Train in a run folder from wherever it stands, and return the best parameters.
 
     The result depends on config and data only: a run that was interrupted and resumed ends in
@@ -85,17 +92,23 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
       Interrupted: a signal came; the state is saved.
       TrainingError: the loss is not finite.
     """
-    resuming = run.begin(config, dataset)
-    if not (resuming and run.features_file.exists()):
-        progress.say("fitting features on the training films")
-        write_json(run.features_file, fit(dataset.splits["train"], config).to_json())
+    with processes.first():
+        resuming = run.begin(config, dataset)
+        if not (resuming and run.features_file.exists()):
+            progress.say("fitting features on the training films")
+            write_json(run.features_file, fit(dataset.splits["train"], config).to_json())
     spec = run.read_features()
     if spec.absent:
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
     with progress.counting("transforming films", dataset.count) as count:
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
+    runner = Runner(config.parallel, config.train.batch_size, config.train.accumulate)
     batches = TrainingBatches(
-        splits["train"], config.train.batch_size, config.seed, config.train.length_buckets
+        splits["train"],
+        config.train.batch_size,
+        config.seed,
+        config.train.length_buckets,
+        runner.share,
     )
     total = batches.per_epoch * config.train.epochs
 
@@ -103,14 +116,14 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
     objective = assemble.objective(config, spec)
     tx = optim.optimizer(config.optimizer, total)
     rates = np.asarray(jax.vmap(optim.schedule(config.optimizer, total))(np.arange(total)))
-    runner = Runner(config.parallel, config.train.batch_size)
     step_function = runner.compile(
         partial(
             train_step,
-            apply=assemble.apply_function(network),
+            apply=assemble.apply_function(network, config),
             tx=tx,
             objective=objective,
             ema=config.optimizer.ema,
+            accumulate=config.train.accumulate,
         )
     )
     evaluator = Evaluator.build(network, spec, config)
@@ -118,7 +131,7 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
     params = start_from_vectors(params, spec, config)
     params = start_from_naive_bayes(params, spec, splits["train"], config)
     state = init_state(params, tx)
-    key = runner.replicate(jax.random.key(config.seed))
+    key = runner.place_key(jax.random.key(config.seed))
 
     with Checkpoints(run.checkpoints) as checkpoints, _signals() as received, progress:
         memory = Memory()
@@ -128,28 +141,29 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
             progress.say(f"resuming after step {int(state.step)} of {total}")
         step = int(state.step)
         run.truncate_log(step)
-        template, state = on_host(state), runner.replicate(state)
+        template, state = on_host(state), runner.place_state(state)
         started = time.perf_counter() - memory.seconds
         finished = _finished(memory, config, step, total)
         progress.begin(step, total, batches.per_epoch, config.train.batch_size)
         pending: tuple[int, Any] | None = None
+        wishes: Any = None  # of all processes, told with the step before
         # Nothing may slip between host and device unseen.
         with jax.transfer_guard("disallow"), ahead(batches.since(step)) as upcoming:
             while not finished:
-                state, sums = step_function(state, runner.place(next(upcoming)), key)
+                placed, earlier = runner.place(next(upcoming), _wish(received)), wishes
+                state, sums, wishes = step_function(state, placed, key)
                 step += 1
                 # The losses of the step before are read while this one computes.
                 _log(pending, run, config, objective, rates, batches.per_epoch, progress)
                 pending = (step, sums)
-                stopping = bool(received)
+                stopping = runner.agreed(_wish(received), earlier).stop
                 epoch_ends = step % batches.per_epoch == 0
-                saving = epoch_ends or stopping or step % config.train.checkpoint_every == 0
+                saving = epoch_ends or stopping > 0 or step % config.train.checkpoint_every == 0
                 if saving:  # the log holds every step that a checkpoint holds, and no NaN is saved
                     _log(pending, run, config, objective, rates, batches.per_epoch, progress)
                     pending = None
                 if epoch_ends:
-                    averaged = to_device(on_host(state.ema))
-                    predictions, held_out = evaluator(averaged, splits["validation"])
+                    predictions, held_out = evaluator(state.ema, splits["validation"])
                     scores = metrics.evaluate(splits["validation"].truth, predictions)
                     memory.see(held_out["loss"], step)
                     epoch = step // batches.per_epoch
@@ -158,14 +172,18 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
                 if saving:
                     memory.seconds = time.perf_counter() - started
                     loss = held_out["loss"] if epoch_ends else None
-                    checkpoints.save(on_host(state), asdict(memory), loss)
+                    checkpoints.save(runner.savable(state), asdict(memory), loss)
                 if stopping:
-                    raise Interrupted(received[0], step)
+                    raise Interrupted(stopping, step)
                 finished = _finished(memory, config, step, total)
         if checkpoints.best is None:
             raise TrainingError(f"{run.path}: no epoch was finished; remove the folder and rerun")
         best, _ = checkpoints.restore(checkpoints.best, template)
     return Trained(spec, best.ema, splits, int(best.step), memory.seconds)
+
+
+def _wish(received: list[int]) -> Wish:
+    return Wish(stop=received[0] if received else 0)
 
 
 def _finished(memory: Memory, config: Config, step: int, total: int) -> bool:
