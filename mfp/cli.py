@@ -1,7 +1,7 @@
 """The command `mfp`: prepare films, train, evaluate, export. Click only; imports stay light.
 
-Exit codes: 0 done; 1 it cannot be done, one line says why; 2 wrong usage; 130 and 143 stopped
-by SIGINT or SIGTERM (training has saved its state: run again to resume).
+Exit codes: 0 done; 1 it cannot be done, one line says why; 2 wrong usage; 130, 138 and 143
+stopped by SIGINT, SIGUSR1 or SIGTERM (training has saved its state: run again to resume).
 """
 
 from __future__ import annotations
@@ -44,6 +44,18 @@ _MEDIA = click.option(
 )
 
 
+def _steps(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """The first and last step of FIRST:LAST."""
+    if value is None:
+        return None
+    first, _, last = value.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise click.BadParameter("write FIRST:LAST, for example 10:15; steps count from 1")
+    return int(first), int(last)
+
+
 def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """Documented errors end a command with one clear line and exit code 1."""
 
@@ -66,7 +78,10 @@ def _expected_errors() -> tuple[type[Exception], ...]:
         ("mfp.tables", "TableError"),
         ("mfp.manifest", "BundleError"),
         ("mfp.training.checkpoint", "CheckpointError"),
-        ("mfp.training.loop", "TrainingError"),
+        ("mfp.training.finite", "TrainingError"),
+        ("mfp.training.programs", "RecompiledError"),
+        ("mfp.training.run", "BusyError"),
+        ("mfp.training.verify", "VerifyError"),
         ("mfp.training.export", "ExportError"),
     ):
         if module in sys.modules:
@@ -97,6 +112,18 @@ def main() -> None:
 @_MEDIA
 @click.option("--run", "run_path", type=click.Path(file_okay=False), help="Default: runs/<name>.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the result.")
+@click.option(
+    "--profile",
+    metavar="FIRST:LAST",
+    callback=_steps,
+    help="Trace these steps with JAX's profiler, into the run's folder profile.",
+)
+@click.option(
+    "--compiled",
+    metavar="FOLDER",
+    help="Where compiled programs are kept for the next start; none: nowhere. "
+    "Default: mfp/compiled in your cache folder, or JAX_COMPILATION_CACHE_DIR.",
+)
 @one_line_errors
 def train(
     config_path: str,
@@ -105,41 +132,74 @@ def train(
     media: str | None,
     run_path: str | None,
     quiet: bool,
+    profile: tuple[int, int] | None,
+    compiled: str | None,
 ) -> None:
     """Prepare the films, train, evaluate on later films, export a bundle.
 
-    Run again in the same folder to resume; a finished run is not trained again.
+    Run again in the same folder to resume; a finished run is not trained again. Ctrl-C, SIGTERM
+    and SIGUSR1 save the step first and exit with 130, 143 and 138: a job that sees one of these
+    may be queued again. Even kill -9 loses no more than train.checkpoint_every steps, or
+    train.checkpoint_minutes (0 = no limit). mfp verify-resume shows that on your machine.
+
+    The run folder records losses and scores in log.jsonl, speed in speed.jsonl (films/s, seconds
+    a step, share of waiting for input, seconds compiling, FLOP/s), both as TensorBoard events in
+    tensorboard/.
 
     \b
     Examples:
       mfp train
       mfp train --config configs/debug.toml
       mfp train --table films.csv --set name=mine --set data.split.train_until=2018-12-31
+      mfp train --set train.checkpoint_minutes=10 --set train.checkpoint_every=0
+      mfp train --run runs/try --profile 10:15       then: tensorboard --logdir runs/try
     """
     config = _load(config_path, overrides, table, media)
+    run_path = run_path or f"runs/{config.name}"
+    from mfp.training import signals
+
+    try:
+        with signals.stop_at_once():
+            _train(config, Path(run_path), quiet, profile, compiled)
+    except signals.Interrupted as stopped:
+        click.echo(f"{run_path}: {stopped}. Run the same command to resume.", err=True)
+        sys.exit(stopped.exit_code)
+
+
+def _train(
+    config: Any, path: Path, quiet: bool, profile: tuple[int, int] | None, compiled: str | None
+) -> None:
     from mfp.report.progress import TrainingProgress
     from mfp.training import loop, session
     from mfp.training.run import RunFolder
 
-    run = RunFolder(Path(run_path or Path("runs") / config.name))
-    dataset = _prepare(config.data, quiet)
     progress = TrainingProgress(quiet=quiet)
-    try:
-        trained = loop.train(config, dataset, run, progress)
-    except loop.Interrupted as stopped:
-        click.echo(f"{run.path}: {stopped}. Run the same command to resume.", err=True)
-        sys.exit(128 + stopped.number)
-    progress.say(
-        f"trained for {trained.seconds:.0f} s; the best epoch ended at step {trained.step}"
-    )
-    report = session.evaluate_run(run, config, dataset, trained, progress)
-    _show_report(report)
-    if not run.bundle.exists():
-        progress.say("exporting the bundle")
-        session.export_run(run, run.bundle, config, dataset, trained, report)
+    _keep_compiled(compiled, progress.say)
+    run = RunFolder(path)
+    with run.claimed():
+        dataset = _prepare(config.data, quiet)
+        trained = loop.train(config, dataset, run, progress, profile)
+        progress.say(
+            f"trained for {trained.seconds:.0f} s; the best epoch ended at step {trained.step}"
+        )
+        report = session.evaluate_run(run, config, dataset, trained, progress)
+        _show_report(report)
+        if not run.bundle.exists():
+            progress.say("exporting the bundle")
+            session.export_run(run, run.bundle, config, dataset, trained, report)
     click.echo(f"checkpoint  {run.checkpoints}\nmetrics     {run.metrics_file}")
     command = _next_command(run.bundle, trained.spec, config.data.table)
     click.echo(f"bundle      {run.bundle}\n\nTry next:\n  {command}")
+
+
+def _keep_compiled(folder: str | None, say: Callable[[str], None]) -> None:
+    if folder == "none":
+        return
+    from mfp.training import compiled
+
+    trouble = compiled.keep_in(Path(folder) if folder else compiled.default_folder())
+    if trouble:
+        say(trouble)
 
 
 def _next_command(bundle: Path, spec: Any, table: str) -> str:

@@ -259,7 +259,10 @@ class TrainConfig:
     # padded to the next of this many lengths. One compilation each; 1 pads all to the longest.
     length_buckets: int = bounded(1, low=1, high=16)
     log_every: int = bounded(10, low=1)  # steps
-    checkpoint_every: int = bounded(50, low=1)  # steps, besides one at the end of each epoch
+    # Of work that a sudden end (kill -9, power) may lose, in steps and in minutes; 0 = no limit.
+    # Checkpoints are written twice as often, while training goes on, and after each epoch.
+    checkpoint_every: int = bounded(50, low=0)
+    checkpoint_minutes: float = bounded(0.0, low=0)
 
 
 @dataclass(frozen=True)

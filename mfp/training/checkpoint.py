@@ -7,6 +7,8 @@ Arrays are saved from host memory, so that a run on eight devices resumes on one
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,30 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from mfp.config import TrainConfig
 from mfp.training.step import TrainState
+
+
+class Interval:
+    """When a checkpoint is due, so that `kill -9` loses at most `checkpoint_every` steps.
+
+    A checkpoint counts once it is whole, and it is written while the loop goes on. So one is
+    begun twice as often, and the next only when the one before is whole.
+    """
+
+    def __init__(self, config: TrainConfig, clock: Callable[[], float] = time.monotonic):
+        self._steps = max(1, config.checkpoint_every // 2) if config.checkpoint_every else 0
+        self._seconds = 30.0 * config.checkpoint_minutes
+        self._clock, self._saved = clock, clock()
+        self.wait = config.checkpoint_every == 1  # each step must be whole before the next
+
+    def due(self, step: int) -> bool:
+        by_clock = self._seconds and self._clock() - self._saved >= self._seconds
+        return bool(by_clock or (self._steps and step % self._steps == 0))
+
+    def saved(self) -> None:
+        """A checkpoint was begun."""
+        self._saved = self._clock()
 
 
 class CheckpointError(RuntimeError):
@@ -59,13 +84,20 @@ class Checkpoints:
     @property
     def best(self) -> int | None:
         """Step of the checkpoint with the smallest validation loss."""
-        self._manager.wait_until_finished()  # a checkpoint counts once it is whole
+        self.wait()  # a checkpoint counts once it is whole
         best = self._manager.best_step()
         # Orbax falls back to the latest where none has a metric.
         return best if best is not None and self._manager.metrics(best) else None
 
+    def wait(self) -> None:
+        """Until all that was saved is whole."""
+        self._manager.wait_until_finished()
+
     def save(self, state: TrainState, meta: dict[str, Any], loss: float | None = None) -> None:
-        """Write in the background; `loss` is the validation loss where one was just measured."""
+        """Write in the background, once what was saved before is whole.
+
+        `loss` is the validation loss where one was just measured.
+        """
         step = int(state.step)
         if step == self.last:
             return  # the same bits are there already

@@ -5,11 +5,7 @@ Read it top to bottom: data, network, resume, then one step after another.
 
 from __future__ import annotations
 
-import math
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -23,41 +19,20 @@ from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 from mfp.data.fit import fit
 from mfp.report.progress import TrainingProgress
-from mfp.training import assemble, metrics, optim
-from mfp.training.checkpoint import Checkpoints
+from mfp.training import assemble, finite, metrics, optim, programs, signals
+from mfp.training.checkpoint import Checkpoints, Interval
 from mfp.training.evaluate import Evaluator
-from mfp.training.parallel import Runner, on_host, to_device
+from mfp.training.events import Events
+from mfp.training.finite import TrainingError
+from mfp.training.memory import Memory
+from mfp.training.meter import Meter
+from mfp.training.parallel import Runner, compilations, on_host, to_device
+from mfp.training.profiler import Profiler
 from mfp.training.run import RunFolder, write_json
-from mfp.training.step import Objective, TrainState, init_state, mean_losses, train_step
+from mfp.training.signals import Interrupted
+from mfp.training.step import TrainState, init_state, train_step
+from mfp.training.step_losses import StepLosses
 from mfp.training.vectors import start_from_vectors
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says what is kept."""
-
-
-class Interrupted(RuntimeError):
-    """Stopped by a signal after saving; running again resumes."""
-
-    def __init__(self, number: int, step: int):
-        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; saved")
-        self.number = number
-
-
-@dataclass
-class Memory:
-    """What the loop remembers besides arrays; saved with each checkpoint."""
-
-    best_loss: float = math.inf
-    best_step: int = 0
-    stale_epochs: int = 0
-    seconds: float = 0.0  # spent training, over all sessions of the run
-
-    def see(self, loss: float, step: int) -> None:
-        """Account for a validation loss."""
-        self.stale_epochs = 0 if loss < self.best_loss else self.stale_epochs + 1
-        if loss <= self.best_loss:  # of equal ones the latest, as Orbax keeps it
-            self.best_loss, self.best_step = loss, step
 
 
 @dataclass(frozen=True)
@@ -71,17 +46,38 @@ class Trained:
     seconds: float
 
 
-def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingProgress) -> Trained:
+def train(
+    config: Config,
+    dataset: Dataset,
+    run: RunFolder,
+    progress: TrainingProgress,
+    profile: tuple[int, int] | None = None,
+) -> Trained:
     """Train in a run folder from wherever it stands, and return the best parameters.
 
     The result depends on config and data only: a run that was interrupted and resumed ends in
     the same bits as one that was not.
 
+    Args:
+      profile: first and last step to trace with JAX's profiler, counted from 1.
+
     Raises:
       ConfigError: the folder belongs to another config or other data.
+      BusyError: another process trains in it.
       Interrupted: a signal came; the state is saved.
-      TrainingError: the loss is not finite.
+      TrainingError: a loss is not finite.
     """
+    with run.claimed():
+        return _train(config, dataset, run, progress, profile)
+
+
+def _train(
+    config: Config,
+    dataset: Dataset,
+    run: RunFolder,
+    progress: TrainingProgress,
+    profile: tuple[int, int] | None,
+) -> Trained:
     resuming = run.begin(config, dataset)
     if not (resuming and run.features_file.exists()):
         progress.say("fitting features on the training films")
@@ -90,9 +86,8 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
     if spec.absent:
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
     splits = {s: film_arrays(films, spec, config.targets) for s, films in dataset.splits.items()}
-    batches = TrainingBatches(
-        splits["train"], config.train.batch_size, config.seed, config.train.length_buckets
-    )
+    buckets = config.train.length_buckets
+    batches = TrainingBatches(splits["train"], config.train.batch_size, config.seed, buckets)
     total = batches.per_epoch * config.train.epochs
 
     network = assemble.build_network(config, spec)
@@ -100,118 +95,95 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
     tx = optim.optimizer(config.optimizer, total)
     rates = np.asarray(jax.vmap(optim.schedule(config.optimizer, total))(np.arange(total)))
     runner = Runner(config.parallel, config.train.batch_size)
-    step_function = runner.compile(
+    meter = Meter()
+    step_function = programs.StepPrograms(
         partial(
             train_step,
             apply=assemble.apply_function(network),
             tx=tx,
             objective=objective,
             ema=config.optimizer.ema,
-        )
+        ),
+        runner.compile,
+        shapes=buckets,
+        films=len(splits["train"]) / batches.per_epoch,
+        meter=meter,
     )
     evaluator = Evaluator.build(network, spec, config)
     params = assemble.init_params(network, spec, config.seed)
-    state = init_state(start_from_vectors(params, spec, config), tx)
+    params = start_from_vectors(params, spec, config)
+    state = init_state(params, tx)
     key = runner.replicate(jax.random.key(config.seed))
 
-    with Checkpoints(run.checkpoints) as checkpoints, _signals() as received, progress:
+    # From here on a signal is obeyed where the loop says so, and nowhere else.
+    with signals.noted() as asked, Checkpoints(run.checkpoints) as checkpoints, progress:
         memory = Memory()
         if checkpoints.last is not None:
             state, meta = checkpoints.restore(checkpoints.last, state)
             memory = Memory(**meta)
             progress.say(f"resuming after step {int(state.step)} of {total}")
         step = int(state.step)
-        run.truncate_log(step)
         template, state = on_host(state), runner.replicate(state)
         started = time.perf_counter() - memory.seconds
-        finished = _finished(memory, config, step, total)
+        finished = memory.finished(config.train, step, total)
         progress.begin(step, total, batches.per_epoch, config.train.batch_size)
-        pending: tuple[int, Any] | None = None
-        # Nothing may slip between host and device unseen.
-        with jax.transfer_guard("disallow"):
+        interval = Interval(config.train)
+        with (
+            Events(run, step) as events,
+            Profiler(run.path / "profile", profile, meter) as profiler,
+            finite.last_good_step_named(checkpoints),
+            # Nothing may slip between host and device unseen.
+            jax.transfer_guard("disallow"),
+        ):
+            losses = StepLosses(config, objective, rates, batches.per_epoch, events, progress)
             while not finished:
-                state, sums = step_function(state, runner.place(batches[step]), key)
+                with meter.input(losses.running):
+                    batch = runner.place(batches[step])
+                with profiler.step(step + 1):
+                    state, sums = step_function(state, batch, key)
                 step += 1
-                # The losses of the step before are read while this one computes.
-                _log(pending, run, config, objective, rates, batches.per_epoch, progress)
-                pending = (step, sums)
-                stopping = bool(received)
+                losses.started(step, sums)
+                if profiler.ends(step, sums):
+                    progress.say(f"the steps up to {step} are traced in {profiler.folder}")
                 epoch_ends = step % batches.per_epoch == 0
-                saving = epoch_ends or stopping or step % config.train.checkpoint_every == 0
-                if saving:  # the log holds every step that a checkpoint holds, and no NaN is saved
-                    _log(pending, run, config, objective, rates, batches.per_epoch, progress)
-                    pending = None
                 if epoch_ends:
+                    losses.read()
+                    meter.pause()
                     averaged = to_device(on_host(state.ema))
                     predictions, held_out = evaluator(averaged, splits["validation"])
+                    programs.expect(compilations(evaluator.compiled), buckets, "evaluation")
+                    finite.check_loss(held_out["loss"], "validation loss", step)
                     scores = metrics.evaluate(splits["validation"].truth, predictions)
                     memory.see(held_out["loss"], step)
                     epoch = step // batches.per_epoch
-                    run.log({"step": step, "epoch": epoch, "validation": held_out | scores})
+                    events.log({"step": step, "epoch": epoch, "validation": held_out | scores})
+                    events.speed({"step": step, "epoch": epoch, **meter.take().figures()})
                     progress.epoch(epoch, held_out, scores, best=memory.best_step == step)
-                if saving:
+                # The one place that decides about stopping. The signal may have come at any
+                # time: while compiling, evaluating or saving as well.
+                stopping = asked.number
+                if stopping or epoch_ends or interval.due(step):
+                    losses.read()  # the log holds every step that a checkpoint holds
+                    meter.pause()
                     memory.seconds = time.perf_counter() - started
+                    saved = on_host(state)
+                    finite.check_params(saved.params, step)
+                    events.flush()
                     loss = held_out["loss"] if epoch_ends else None
-                    checkpoints.save(on_host(state), asdict(memory), loss)
+                    checkpoints.save(saved, asdict(memory), loss)
+                    interval.saved()
+                    if interval.wait:
+                        checkpoints.wait()
                 if stopping:
-                    raise Interrupted(received[0], step)
-                finished = _finished(memory, config, step, total)
+                    raise Interrupted(stopping, step)
+                finished = memory.finished(config.train, step, total)
         if checkpoints.best is None:
             raise TrainingError(f"{run.path}: no epoch was finished; remove the folder and rerun")
         best, _ = checkpoints.restore(checkpoints.best, template)
+    meter.take()
+    if meter.total.steps:
+        progress.say(str(meter.total))
     return Trained(spec, best.ema, splits, int(best.step), memory.seconds)
-
-
-def _finished(memory: Memory, config: Config, step: int, total: int) -> bool:
-    return step >= total or memory.stale_epochs >= config.train.patience
-
-
-def _log(
-    pending: tuple[int, Any] | None,
-    run: RunFolder,
-    config: Config,
-    objective: Objective,
-    rates: np.ndarray,
-    per_epoch: int,
-    progress: TrainingProgress,
-) -> None:
-    """Read the losses of a finished step; show them, and log every `log_every`-th."""
-    if pending is None:
-        return
-    step, sums = pending
-    found = mean_losses(on_host(sums), objective)
-    if not math.isfinite(found["loss"]):
-        raise TrainingError(
-            f"{run.path}: the loss of step {step} is {found['loss']}; the last checkpoint is "
-            "kept. Lower optimizer.learning_rate, or set optimizer.clip_norm"
-        )
-    progress.step(step, found)
-    if step % config.train.log_every == 0:
-        rate = float(rates[step - 1])
-        epoch = (step - 1) // per_epoch + 1
-        run.log({"step": step, "epoch": epoch, **found, "learning_rate": rate})
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """A list that SIGTERM and SIGINT are noted in, so that the loop can save before it stops."""
-    received: list[int] = []
-
-    def note(number: int, _frame: Any) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt  # asked twice: do not wait for the step to end
-        received.append(number)
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    try:
-        old = {number: signal.signal(number, note) for number in numbers}
-    except ValueError:  # not in the main thread (a notebook, a test): signals stay as they are
-        old = {}
-    try:
-        yield received
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
 
 
 def restore_best(run: RunFolder, config: Config) -> tuple[FeatureSpec, TrainState, float]:
