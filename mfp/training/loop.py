@@ -195,11 +195,23 @@ def restore_best(run: RunFolder, config: Config) -> tuple[FeatureSpec, TrainStat
       TrainingError: it has no finished epoch.
     """
     spec = run.read_features()
-    network = assemble.build_network(config, spec)
-    params = assemble.init_params(network, spec, config.seed)
-    like = init_state(params, optim.optimizer(config.optimizer, 1))
     with Checkpoints(run.checkpoints) as checkpoints:
         if checkpoints.best is None:
             raise TrainingError(f"{run.path}: has no finished epoch yet; run mfp train first")
-        state, meta = checkpoints.restore(checkpoints.best, like)
+        state, meta = checkpoints.restore(checkpoints.best, _like(spec, config))
     return spec, state, Memory(**meta).seconds
+
+
+def restore_last(run: RunFolder, config: Config) -> tuple[TrainState, Memory]:
+    """The state that a run would be resumed from. Raises what `restore_best` does."""
+    with Checkpoints(run.checkpoints) as checkpoints:
+        if checkpoints.last is None:
+            raise TrainingError(f"{run.path}: has no checkpoint yet; run mfp train first")
+        state, meta = checkpoints.restore(checkpoints.last, _like(run.read_features(), config))
+    return state, Memory(**meta)
+
+
+def _like(spec: FeatureSpec, config: Config) -> TrainState:
+    """A state of the shapes of a run's."""
+    params = assemble.init_params(assemble.build_network(config, spec), spec, config.seed)
+    return init_state(params, optim.optimizer(config.optimizer, 1))
