@@ -177,8 +177,8 @@ def _train(
     progress = TrainingProgress(quiet=quiet)
     _keep_compiled(compiled, progress.say)
     run = RunFolder(path)
+    dataset = _prepare(config.data, quiet)
     with run.claimed():
-        dataset = _prepare(config.data, quiet)
         trained = loop.train(config, dataset, run, progress, profile)
         progress.say(
             f"trained for {trained.seconds:.0f} s; the best epoch ended at step {trained.step}"

@@ -1,4 +1,4 @@
-"""Checkpoints by Orbax: the last and the best are kept. The only file that imports Orbax here.
+"""Checkpoints by Orbax: the last two and the best are kept. The only file that imports Orbax here.
 
 A checkpoint holds the train state (arrays) and `meta` (JSON: what the loop must remember).
 Arrays are saved from host memory, so that a run on eight devices resumes on one.
@@ -59,7 +59,8 @@ class Checkpoints:
         self.folder = folder.absolute()
         keep = checkpoint_managers.AnyPreservationPolicy(
             [
-                checkpoint_managers.LatestN(1),
+                # The last may hold what the next step finds to be no good.
+                checkpoint_managers.LatestN(2),
                 checkpoint_managers.BestN(
                     get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False
                 ),
@@ -75,6 +76,11 @@ class Checkpoints:
 
     def __exit__(self, *_: object) -> None:
         self._manager.close()
+
+    @property
+    def steps(self) -> list[int]:
+        """Of all checkpoints that are kept."""
+        return [int(step) for step in self._manager.all_steps()]
 
     @property
     def last(self) -> int | None:

@@ -3,6 +3,7 @@ stopped; speed.jsonl, which times it; and both as TensorBoard events."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -19,11 +20,17 @@ class Events:
 
     @cached_property
     def _board(self) -> Any:
-        # Half a second to import, and a file that a finished run need not have.
-        from tensorboardX import SummaryWriter
+        # Half a second to import, and a file that a finished run need not have. The plain writer,
+        # for SummaryWriter's thread has no flush: a killed run would lose what it had queued.
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        # TensorBoard hides what was written before of later steps.
-        return SummaryWriter(str(self._run.tensorboard), purge_step=self._step + 1)
+        self._run.tensorboard.mkdir(parents=True, exist_ok=True)
+        board = EventsWriter(str(self._run.tensorboard / "events"), f".{self._step}")
+        # TensorBoard hides what other files hold of this step and later.
+        start = SessionLog(status=SessionLog.START)
+        board.write_event(Event(step=self._step + 1, wall_time=time.time(), session_log=start))
+        return board
 
     def __enter__(self) -> Events:
         return self
@@ -48,8 +55,16 @@ class Events:
             self._board.flush()
 
     def _draw(self, line: Mapping[str, Any], group: str) -> None:
-        for name, value in _flat({k: v for k, v in line.items() if k not in ("step", "epoch")}):
-            self._board.add_scalar(name if "/" in name else f"{group}/{name}", value, line["step"])
+        from tensorboardX.proto.event_pb2 import Event
+        from tensorboardX.proto.summary_pb2 import Summary
+
+        numbers = _flat({k: v for k, v in line.items() if k not in ("step", "epoch")})
+        values = [
+            Summary.Value(tag=name if "/" in name else f"{group}/{name}", simple_value=number)
+            for name, number in numbers
+        ]
+        summary = Summary(value=values)
+        self._board.write_event(Event(step=line["step"], wall_time=time.time(), summary=summary))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:

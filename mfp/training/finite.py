@@ -18,18 +18,22 @@ class TrainingError(RuntimeError):
 
 
 class _NotFiniteError(Exception):
-    """What is not finite."""
+    def __init__(self, what: str, good: int):
+        """`good`: the last step whose parameters gave a finite loss."""
+        super().__init__(what)
+        self.good = good
 
 
 def check_loss(value: float, name: str, step: int) -> None:
+    """The loss of a step tells of the parameters of the step before."""
     if not math.isfinite(value):
-        raise _NotFiniteError(f"the {name} of step {step} is {value}")
+        raise _NotFiniteError(f"the {name} of step {step} is {value}", good=step - 2)
 
 
 def check_params(params: Any, step: int) -> None:
-    """Of host arrays; the loss of a step comes from the parameters of the step before."""
+    """Of host arrays, after a step."""
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
-        raise _NotFiniteError(f"the parameters after step {step} are not finite")
+        raise _NotFiniteError(f"the parameters after step {step} are not finite", good=step - 1)
 
 
 @contextmanager
@@ -38,13 +42,11 @@ def last_good_step_named(checkpoints: Checkpoints) -> Iterator[None]:
     try:
         yield
     except _NotFiniteError as found:
-        last = checkpoints.last
-        kept = (
-            "no step was saved before"
-            if last is None
-            else f"the last good step that was saved is {last}, kept in "
-            f"{checkpoints.folder / str(last)}"
-        )
+        good = [step for step in checkpoints.steps if step <= found.good]
+        kept = "no good step was saved before"
+        if good:
+            folder = checkpoints.folder / str(max(good))
+            kept = f"the last good step that was saved is {max(good)}, kept in {folder}"
         raise TrainingError(
             f"{found}; {kept}. Lower optimizer.learning_rate, or set optimizer.clip_norm, and "
             "choose another folder with --run"

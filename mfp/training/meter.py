@@ -28,6 +28,7 @@ class Speed:
     input_seconds: float = 0.0  # of these, in which a device may have waited for its batch
     compile_seconds: float = 0.0
     flops: float = 0.0
+    device_flops: float = 0.0  # of each device
 
     def add(self, other: Speed) -> None:
         for name, value in asdict(other).items():
@@ -46,7 +47,7 @@ class Speed:
         }
         peak = flops.peak(jax.devices()[0].device_kind)
         if peak is not None:
-            found["peak_share"] = found["flops_per_second"] / (peak * jax.device_count())
+            found["peak_share"] = self.device_flops / self.seconds / peak
         return {name: float(f"{value:.4g}") for name, value in found.items()}
 
     def __str__(self) -> str:
@@ -103,9 +104,10 @@ class Meter:
         yield
         self._aside += self._clock() - start
 
-    def step(self, films: float, operations: float) -> None:
+    def step(self, films: float, operations: float, devices: int) -> None:
         """A step was started."""
-        self._speed.add(Speed(steps=1, films=films, flops=operations))
+        each = operations / devices
+        self._speed.add(Speed(steps=1, films=films, flops=operations, device_flops=each))
 
     def pause(self) -> None:
         """All steps so far are done, and what follows is none."""

@@ -64,7 +64,7 @@ class StepPrograms:
                 self._traces = traces  # under pmap counting traces once more
         else:
             found = self._compiled(state, batch, key)
-        self._meter.step(self._films, self._flops[shape])
+        self._meter.step(self._films, self._flops[shape], _devices(batch))
         expect(max(self._traces, parallel.compilations(self._compiled)), len(self._flops), "train")
         expect(len(self._flops), self._shapes, "train")
         return found
@@ -77,6 +77,13 @@ def expect(programs: int, shapes: int, what: str) -> None:
             f"the {what} step was compiled {programs} times for {shapes} batch shapes: something "
             "in its state or batches changes shape, type or device from step to step"
         )
+
+
+def _devices(batch: Any) -> int:
+    """How many devices a placed batch is spread over; under pmap a process sees only its own."""
+    array = jax.tree.leaves(batch)[0]
+    processes = jax.process_count() if array.is_fully_addressable else 1
+    return len(array.sharding.device_set) * processes
 
 
 def _like(leaf: jax.Array) -> jax.ShapeDtypeStruct:
