@@ -1,8 +1,9 @@
 """The command `mfp`: prepare films, train, evaluate, export. Click only; imports stay light.
 
 Exit codes: 0 done; 1 it cannot be done, one line says why; 2 wrong usage; 3 another process of
-the run died (134 if it was process 0); 130 and 143 stopped by SIGINT or SIGTERM (training has saved
-its state: run again to resume; of several processes it is enough that one was asked).
+the run died (134 if it was process 0); 130, 138 and 143 stopped by SIGINT, SIGUSR1 or SIGTERM
+(training has saved its state: run again to resume; of several processes it is enough that one was
+asked).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -45,6 +46,18 @@ _MEDIA = click.option(
 )
 
 
+def _steps(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> tuple[int, int] | None:
+    """The first and last step of FIRST:LAST."""
+    if value is None:
+        return None
+    first, _, last = value.partition(":")
+    if not (first.isdecimal() and last.isdecimal() and 1 <= int(first) <= int(last)):
+        raise click.BadParameter("write FIRST:LAST, for example 10:15; steps count from 1")
+    return int(first), int(last)
+
+
 def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
     """Documented errors end a command with one clear line and exit code 1."""
 
@@ -67,7 +80,10 @@ def _expected_errors() -> tuple[type[Exception], ...]:
         ("mfp.tables", "TableError"),
         ("mfp.manifest", "BundleError"),
         ("mfp.training.checkpoint", "CheckpointError"),
-        ("mfp.training.loop", "TrainingError"),
+        ("mfp.training.finite", "TrainingError"),
+        ("mfp.training.programs", "RecompiledError"),
+        ("mfp.training.run", "BusyError"),
+        ("mfp.training.verify", "VerifyError"),
         ("mfp.training.export", "ExportError"),
     ):
         if module in sys.modules:
@@ -85,6 +101,7 @@ def main() -> None:
       mfp train                                      the bundled films, configs/base.toml
       mfp train --set train.epochs=3 --run runs/try
       mfp data prepare --table films.csv --media posters/
+      mfp verify-resume                              a killed run ends in the same bits
       mfp evaluate runs/base
       mfp export runs/base --output my-bundle
       mfp-predict --model runs/base/bundle --title "Heat 2" --director "Michael Mann"
@@ -126,6 +143,18 @@ def main() -> None:
     metavar="I",
     help="With --distributed: which one this is, from 0. [env: JAX_PROCESS_ID]",
 )
+@click.option(
+    "--profile",
+    metavar="FIRST:LAST",
+    callback=_steps,
+    help="Trace these steps with JAX's profiler, into the run's folder profile.",
+)
+@click.option(
+    "--compiled",
+    metavar="FOLDER",
+    help="Where compiled programs are kept for the next start; none: nowhere. "
+    "Default: mfp/compiled in your cache folder, or JAX_COMPILATION_CACHE_DIR.",
+)
 @one_line_errors
 def train(
     config_path: str,
@@ -138,60 +167,100 @@ def train(
     coordinator: str | None,
     count: int | None,
     index: int | None,
+    profile: tuple[int, int] | None,
+    compiled: str | None,
 ) -> None:
     """Prepare the films, train, evaluate on later films, export a bundle.
 
-    Run again in the same folder to resume; a finished run is not trained again.
+    Run again in the same folder to resume; a finished run is not trained again. Ctrl-C, SIGTERM
+    and SIGUSR1 save the step first and exit with 130, 143 and 138: a job that sees one of these
+    may be queued again. Even kill -9 loses no more than train.checkpoint_every steps, or
+    train.checkpoint_minutes (0 = no limit). mfp verify-resume shows that on your machine.
+
+    The run folder records losses and scores in log.jsonl, speed in speed.jsonl (films/s, seconds
+    a step, share of waiting for input, seconds compiling, FLOP/s), both as TensorBoard events in
+    tensorboard/.
 
     \b
     Examples:
       mfp train
       mfp train --config configs/debug.toml
       mfp train --table films.csv --set name=mine --set data.split.train_until=2018-12-31
+      mfp train --set train.checkpoint_minutes=10 --set train.checkpoint_every=0
+      mfp train --run runs/try --profile 10:15       then: tensorboard --logdir runs/try
       mfp train --config configs/gpu.toml --distributed     under srun, or in every pod
     """
     config = _load(config_path, overrides, table, media)
-    path = Path(run_path or Path("runs") / config.name)
-    if not distributed:
-        from mfp.training.processes import ALONE
+    path = Path(run_path or f"runs/{config.name}")
+    from mfp.training import processes, signals
 
-        _train(config, path, quiet, ALONE)
-        return
-    from mfp.training import processes
+    try:
+        with signals.stop_at_once():
+            if not distributed:
+                _train(config, path, quiet, profile, compiled, processes.ALONE)
+                return
+            dead_after = config.parallel.dead_after
+            with processes.joined(coordinator, count, index, dead_after) as joined:
+                try:
+                    quiet = quiet or joined.index > 0
+                    _train(config, path, quiet, profile, compiled, joined)
+                except signals.Interrupted as stopped:
+                    if stopped.step is None:  # this process alone: the others are to be told
+                        raise
+                    _end(path, stopped, speak=joined.index == 0)
+    except signals.Interrupted as stopped:
+        _end(path, stopped)
 
-    with processes.joined(coordinator, count, index, config.parallel.dead_after) as joined:
-        _train(config, path, quiet or joined.index > 0, joined)
+
+def _end(path: Path, stopped: Any, speak: bool = True) -> NoReturn:
+    if speak:
+        click.echo(f"{path}: {stopped}. Run the same command to resume.", err=True)
+    sys.exit(stopped.exit_code)
 
 
-def _train(config: Any, path: Path, quiet: bool, processes: Any) -> None:
+def _train(
+    config: Any,
+    path: Path,
+    quiet: bool,
+    profile: tuple[int, int] | None,
+    compiled: str | None,
+    processes: Any,
+) -> None:
     """Train, evaluate and export as one process of a run; process 0 writes and speaks."""
     from mfp.report.progress import TrainingProgress
     from mfp.training import loop, session
     from mfp.training.run import RunFolder
 
+    progress = TrainingProgress(quiet=quiet)
+    _keep_compiled(compiled, progress.say)
     run = RunFolder(path, writer=processes.index == 0)
     with processes.first():
         dataset = _prepare(config.data, quiet, silent=not run.writer)
-    progress = TrainingProgress(quiet=quiet)
-    try:
-        trained = loop.train(config, dataset, run, progress, processes)
-    except loop.Interrupted as stopped:
-        if run.writer:
-            click.echo(f"{run.path}: {stopped}. Run the same command to resume.", err=True)
-        sys.exit(128 + stopped.number)
-    progress.say(
-        f"trained for {trained.seconds:.0f} s; the best epoch ended at step {trained.step}"
-    )
-    report = session.evaluate_run(run, config, dataset, trained, progress)
-    if not run.writer:
-        return
-    _show_report(report)
-    if not run.bundle.exists():
-        progress.say("exporting the bundle")
-        session.export_run(run, run.bundle, config, dataset, trained, report)
+    with run.claimed():
+        trained = loop.train(config, dataset, run, progress, profile, processes)
+        progress.say(
+            f"trained for {trained.seconds:.0f} s; the best epoch ended at step {trained.step}"
+        )
+        report = session.evaluate_run(run, config, dataset, trained, progress)
+        if not run.writer:
+            return
+        _show_report(report)
+        if not run.bundle.exists():
+            progress.say("exporting the bundle")
+            session.export_run(run, run.bundle, config, dataset, trained, report)
     click.echo(f"checkpoint  {run.checkpoints}\nmetrics     {run.metrics_file}")
     command = _next_command(run.bundle, trained.spec, config.data.table)
     click.echo(f"bundle      {run.bundle}\n\nTry next:\n  {command}")
+
+
+def _keep_compiled(folder: str | None, say: Callable[[str], None]) -> None:
+    if folder == "none":
+        return
+    from mfp.training import compiled
+
+    trouble = compiled.keep_in(Path(folder) if folder else compiled.default_folder())
+    if trouble:
+        say(trouble)
 
 
 def _next_command(bundle: Path, spec: Any, table: str) -> str:
@@ -209,6 +278,59 @@ def _next_command(bundle: Path, spec: Any, table: str) -> str:
         ' --genre Crime --company "Warner Bros. Entertainment" --country "United States"'
         " --release-date 2014-06-20"
     )
+
+
+@main.command("verify-resume")
+@click.option(
+    "--config",
+    "-c",
+    "config_path",
+    default="configs/debug.toml",
+    show_default=True,
+    type=click.Path(dir_okay=False),
+    help="A TOML config; the default takes about a minute.",
+)
+@_SET
+@_TABLE
+@_MEDIA
+@click.option("--kills", default=3, show_default=True, type=click.IntRange(1, 100))
+@click.option("--seed", default=0, show_default=True, help="Of the steps and moments to kill at.")
+@click.option("--keep", type=click.Path(file_okay=False), help="Keep both runs in this folder.")
+@one_line_errors
+def verify_resume(
+    config_path: str,
+    overrides: tuple[str, ...],
+    table: str | None,
+    media: str | None,
+    kills: int,
+    seed: int,
+    keep: str | None,
+) -> None:
+    """Show on this machine that a killed and resumed run ends in the same bits.
+
+    Trains once undisturbed, and once killed at random steps by kill -9 and SIGTERM in turn and
+    resumed each time; then compares parameters, optimizer state and log bit for bit. Exit code 1
+    on any difference.
+
+    \b
+    Examples:
+      mfp verify-resume
+      mfp verify-resume --config configs/base.toml --set train.epochs=2 --kills 5
+    """
+    import tempfile
+
+    config = _load(config_path, overrides, table, media)
+    from mfp.report import tables
+    from mfp.training import verify
+
+    _prepare(config.data, quiet=False)
+    with tempfile.TemporaryDirectory(prefix="mfp-verify-") as temporary:
+        folder = Path(keep or temporary)
+        verdict = verify.verify(config, folder, kills, seed, lambda m: click.echo(m, err=True))
+    tables.show(tables.resume_table(verdict.interruptions))
+    tables.show(tables.comparison_table(verdict.comparisons))
+    click.echo("The same, bit for bit." if verdict.good else "NOT the same: see above.")
+    sys.exit(0 if verdict.good else 1)
 
 
 @main.command()

@@ -269,7 +269,10 @@ class TrainConfig:
     # or all but the results of matrix products.
     rematerialise: Literal["none", "elementwise"] = "none"
     log_every: int = bounded(10, low=1)  # steps
-    checkpoint_every: int = bounded(50, low=1)  # steps, besides one at the end of each epoch
+    # Of work that a sudden end (kill -9, power) may lose, in steps and in minutes; 0 = no limit.
+    # Checkpoints are written twice as often, while training goes on, and after each epoch.
+    checkpoint_every: int = bounded(50, low=0)
+    checkpoint_minutes: float = bounded(0.0, low=0)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,11 @@ import compilation
 import pytest
 from click.testing import CliRunner
 
+from mfp import cli
 from mfp.cli import main
 from mfp.cli_predict import main as predict
+from mfp.training import verify
+from mfp.training.run import RunFolder
 
 ROOT = Path(__file__).resolve().parent.parent
 # Numbers and genres alone, which compile in seconds, over the films of configs/debug.toml.
@@ -210,7 +213,55 @@ def test_prepare_names_an_empty_split(work):
     assert "no film falls into validation" in result.stderr.splitlines()[-1]
 
 
-@pytest.mark.parametrize("command", [[], ["train"], ["evaluate"], ["export"], ["data", "prepare"]])
+def test_a_second_train_in_the_same_folder_is_told_so(work):
+    with RunFolder(work / "runs" / "busy").claimed():
+        result = mfp("train", "--config", "mini.toml", "--run", "runs/busy", "--quiet")
+    one_line(result, "runs/busy: another mfp train is at work", f"process {os.getpid()}", "--run")
+
+
+def test_a_signal_before_the_first_step_stops_at_once(work, monkeypatch):
+    def prepare(*_):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        raise AssertionError("it went on")
+
+    monkeypatch.setattr(cli, "_prepare", prepare)
+    result = mfp("train", "--config", "mini.toml", "--run", "runs/early")
+    assert result.exit_code == 138
+    assert result.stderr == ("runs/early: stopped by SIGUSR1. Run the same command to resume.\n")
+
+
+@pytest.mark.parametrize("steps", ["10", "10:", ":5", "5:4", "0:4", "a:b", "-1:4"])
+def test_steps_to_profile_that_make_no_sense(work, steps):
+    result = mfp("train", "--config", "mini.toml", "--profile", steps)
+    assert result.exit_code == 2
+    assert "write FIRST:LAST" in result.stderr
+
+
+@pytest.mark.parametrize(("different", "code"), [(0, 0), (2, 1)])
+def test_verify_resume_shows_a_table(work, monkeypatch, different, code):
+    asked = []
+
+    def found(config, folder, kills, seed, say):
+        asked.append((config.name, folder.is_dir(), kills, seed))
+        say("training undisturbed")
+        rows = [verify.Interruption("SIGKILL", 14, 10, 5)]
+        return verify.Verdict(rows, [verify.Comparison("parameters", 59, different)])
+
+    monkeypatch.setattr(verify, "verify", found)
+    result = mfp("verify-resume", "--config", "mini.toml", "--kills", "2", "--seed", "7")
+    assert asked == [("mini", True, 2, 7)]
+    assert result.exit_code == code
+    assert "training undisturbed" in result.stderr
+    rows = [line.split() for line in result.stdout.splitlines()]
+    assert ["SIGKILL", "14", "10", "4", "5", "ok"] in rows
+    assert ["parameters", "59", str(different)] in rows
+    assert ("The same, bit for bit." in result.stdout) == (code == 0)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["train"], ["verify-resume"], ["evaluate"], ["export"], ["data", "prepare"]],
+)
 def test_help_has_an_example(command):
     result = mfp(*command, "--help")
     assert result.exit_code == 0

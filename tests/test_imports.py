@@ -207,6 +207,7 @@ def run(code: str) -> str:
     [
         ("mfp.cli", ["--help"]),
         ("mfp.cli", ["train", "--help"]),
+        ("mfp.cli", ["verify-resume", "--help"]),
         ("mfp.cli", ["data", "prepare", "--help"]),
         ("mfp.cli_predict", ["--help"]),
         ("mfp.cli_predict", ["--version"]),

@@ -115,6 +115,29 @@ def forecast_table(forecasts: Iterable[Forecast]) -> Table:
     return table
 
 
+def resume_table(interruptions: Sequence[Any]) -> Table:
+    """A row for each `training.verify.Interruption`."""
+    table = Table(title="killed and resumed", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("signal", "after step", "went on from", "steps lost", "allowed", ""):
+        table.add_column(name, justify="left" if name in ("signal", "") else "right")
+    for row in interruptions:
+        allowed = "any" if row.allowed is None else str(row.allowed)
+        verdict = "ok" if row.good else "TOO MANY"
+        cells = (row.signal, str(row.killed), str(row.resumed), str(row.lost), allowed, verdict)
+        table.add_row(*cells)
+    return table
+
+
+def comparison_table(comparisons: Sequence[Any]) -> Table:
+    """A row for each `training.verify.Comparison`."""
+    table = Table(title="beside the undisturbed run", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("", "compared", "different"):
+        table.add_column(name, justify="right" if name else "left")
+    for row in comparisons:
+        table.add_row(row.what, f"{row.count:,}", f"{row.different:,}")
+    return table
+
+
 def dollars(amount: float) -> str:
     """$1.2B, $34M, $560K, $900."""
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):

@@ -1,4 +1,4 @@
-"""Checkpoints by Orbax: the last and the best are kept. The only file that imports Orbax here.
+"""Checkpoints by Orbax: the last two and the best are kept. The only file that imports Orbax here.
 
 A checkpoint holds the train state (arrays) and `meta` (JSON: what the loop must remember).
 Arrays are saved from host memory, so that a run on eight devices resumes on one.
@@ -7,6 +7,8 @@ Arrays are saved from host memory, so that a run on eight devices resumes on one
 from __future__ import annotations
 
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,34 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from mfp.config import TrainConfig
 from mfp.training.step import TrainState
+
+
+class Interval:
+    """When a checkpoint is due, so that `kill -9` loses at most `checkpoint_every` steps.
+
+    A checkpoint counts once it is whole, and it is written while the loop goes on. So one is
+    begun twice as often, and the next only when the one before is whole.
+    """
+
+    def __init__(self, config: TrainConfig, clock: Callable[[], float] = time.monotonic):
+        self._steps = max(1, config.checkpoint_every // 2) if config.checkpoint_every else 0
+        self._seconds = 30.0 * config.checkpoint_minutes
+        self._clock, self._saved = clock, clock()
+        self.wait = config.checkpoint_every == 1  # each step must be whole before the next
+
+    def by_step(self, step: int) -> bool:
+        """Whether one is due after a step."""
+        return bool(self._steps) and step % self._steps == 0
+
+    def by_clock(self) -> bool:
+        """Whether one is due now."""
+        return bool(self._seconds) and self._clock() - self._saved >= self._seconds
+
+    def saved(self) -> None:
+        """A checkpoint was begun."""
+        self._saved = self._clock()
 
 
 class CheckpointError(RuntimeError):
@@ -34,7 +63,8 @@ class Checkpoints:
         self.folder = folder.absolute()
         keep = checkpoint_managers.AnyPreservationPolicy(
             [
-                checkpoint_managers.LatestN(1),
+                # The last may hold what the next step finds to be no good.
+                checkpoint_managers.LatestN(2),
                 checkpoint_managers.BestN(
                     get_metric_fn=_loss, reverse=True, n=1, keep_checkpoints_without_metrics=False
                 ),
@@ -52,6 +82,11 @@ class Checkpoints:
         self._manager.close()
 
     @property
+    def steps(self) -> list[int]:
+        """Of all checkpoints that are kept."""
+        return [int(step) for step in self._manager.all_steps()]
+
+    @property
     def last(self) -> int | None:
         """Step of the newest checkpoint."""
         return self._manager.latest_step()
@@ -59,13 +94,20 @@ class Checkpoints:
     @property
     def best(self) -> int | None:
         """Step of the checkpoint with the smallest validation loss."""
-        self._manager.wait_until_finished()  # a checkpoint counts once it is whole
+        self.wait()  # a checkpoint counts once it is whole
         best = self._manager.best_step()
         # Orbax falls back to the latest where none has a metric.
         return best if best is not None and self._manager.metrics(best) else None
 
+    def wait(self) -> None:
+        """Until all that was saved is whole."""
+        self._manager.wait_until_finished()
+
     def save(self, state: TrainState, meta: dict[str, Any], loss: float | None = None) -> None:
-        """Write in the background; `loss` is the validation loss where one was just measured."""
+        """Write in the background, once what was saved before is whole.
+
+        `loss` is the validation loss where one was just measured.
+        """
         step = int(jax.device_get(state.step))
         if step == self.last:
             return  # the same bits are there already

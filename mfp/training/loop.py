@@ -5,11 +5,7 @@ Read it top to bottom: data, network, resume, then one step after another.
 
 from __future__ import annotations
 
-import math
-import signal
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -25,43 +21,22 @@ from mfp.data.features import FeatureSpec
 from mfp.data.fit import fit
 from mfp.data.prefetch import ahead
 from mfp.report.progress import TrainingProgress
-from mfp.training import assemble, metrics, optim
-from mfp.training.checkpoint import Checkpoints
+from mfp.training import assemble, finite, metrics, optim, programs, signals
+from mfp.training.checkpoint import Checkpoints, Interval
 from mfp.training.evaluate import Evaluator
+from mfp.training.events import Events
+from mfp.training.finite import TrainingError
+from mfp.training.memory import Memory
+from mfp.training.meter import Meter
 from mfp.training.naive_bayes import start_from_naive_bayes
-from mfp.training.parallel import Runner, Wish, on_host
+from mfp.training.parallel import Runner, Wish, compilations, on_host
 from mfp.training.processes import ALONE, Processes
+from mfp.training.profiler import Profiler
 from mfp.training.run import RunFolder, write_json
-from mfp.training.step import Objective, TrainState, init_state, mean_losses, train_step
+from mfp.training.signals import Interrupted
+from mfp.training.step import TrainState, init_state, train_step
+from mfp.training.step_losses import StepLosses
 from mfp.training.vectors import start_from_vectors
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says what is kept."""
-
-
-class Interrupted(RuntimeError):
-    """Stopped by a signal after saving; running again resumes."""
-
-    def __init__(self, number: int, step: int):
-        super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; saved")
-        self.number = number
-
-
-@dataclass
-class Memory:
-    """What the loop remembers besides arrays; saved with each checkpoint."""
-
-    best_loss: float = math.inf
-    best_step: int = 0
-    stale_epochs: int = 0
-    seconds: float = 0.0  # spent training, over all sessions of the run
-
-    def see(self, loss: float, step: int) -> None:
-        """Account for a validation loss."""
-        self.stale_epochs = 0 if loss < self.best_loss else self.stale_epochs + 1
-        if loss <= self.best_loss:  # of equal ones the latest, as Orbax keeps it
-            self.best_loss, self.best_step = loss, step
 
 
 @dataclass(frozen=True)
@@ -80,6 +55,7 @@ def train(
     dataset: Dataset,
     run: RunFolder,
     progress: TrainingProgress,
+    profile: tuple[int, int] | None = None,
     processes: Processes = ALONE,
 ) -> Trained:
     """Train in a run folder from wherever it stands, and return the best parameters.
@@ -87,11 +63,27 @@ def train(
     The result depends on config and data only: a run that was interrupted and resumed ends in
     the same bits as one that was not.
 
+    Args:
+      profile: first and last step to trace with JAX's profiler, counted from 1.
+
     Raises:
       ConfigError: the folder belongs to another config or other data.
+      BusyError: another process trains in it.
       Interrupted: a signal came; the state is saved.
-      TrainingError: the loss is not finite.
+      TrainingError: a loss is not finite.
     """
+    with run.claimed():
+        return _train(config, dataset, run, progress, profile, processes)
+
+
+def _train(
+    config: Config,
+    dataset: Dataset,
+    run: RunFolder,
+    progress: TrainingProgress,
+    profile: tuple[int, int] | None,
+    processes: Processes,
+) -> Trained:
     with processes.first():
         resuming = run.begin(config, dataset)
         if not (resuming and run.features_file.exists()):
@@ -102,21 +94,17 @@ def train(
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
     with progress.counting("transforming films", dataset.count) as count:
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
-    runner = Runner(config.parallel, config.train.batch_size, config.train.accumulate)
-    batches = TrainingBatches(
-        splits["train"],
-        config.train.batch_size,
-        config.seed,
-        config.train.length_buckets,
-        runner.share,
-    )
+    size, buckets = config.train.batch_size, config.train.length_buckets
+    runner = Runner(config.parallel, size, config.train.accumulate)
+    batches = TrainingBatches(splits["train"], size, config.seed, buckets, runner.share)
     total = batches.per_epoch * config.train.epochs
 
     network = assemble.build_network(config, spec)
     objective = assemble.objective(config, spec)
     tx = optim.optimizer(config.optimizer, total)
     rates = np.asarray(jax.vmap(optim.schedule(config.optimizer, total))(np.arange(total)))
-    step_function = runner.compile(
+    meter = Meter()
+    step_function = programs.StepPrograms(
         partial(
             train_step,
             apply=assemble.apply_function(network, config),
@@ -124,7 +112,11 @@ def train(
             objective=objective,
             ema=config.optimizer.ema,
             accumulate=config.train.accumulate,
-        )
+        ),
+        runner.compile,
+        shapes=buckets,
+        films=len(splits["train"]) / batches.per_epoch,
+        meter=meter,
     )
     evaluator = Evaluator.build(network, spec, config)
     params = assemble.init_params(network, spec, config.seed)
@@ -133,109 +125,81 @@ def train(
     state = init_state(params, tx)
     key = runner.place_key(jax.random.key(config.seed))
 
-    with Checkpoints(run.checkpoints) as checkpoints, _signals() as received, progress:
+    # From here on a signal is obeyed where the loop says so, and nowhere else.
+    with signals.noted() as asked, Checkpoints(run.checkpoints) as checkpoints, progress:
         memory = Memory()
         if checkpoints.last is not None:
             state, meta = checkpoints.restore(checkpoints.last, state)
             memory = Memory(**meta)
             progress.say(f"resuming after step {int(state.step)} of {total}")
         step = int(state.step)
-        run.truncate_log(step)
         template, state = on_host(state), runner.place_state(state)
         started = time.perf_counter() - memory.seconds
-        finished = _finished(memory, config, step, total)
+        finished = memory.finished(config.train, step, total)
         progress.begin(step, total, batches.per_epoch, config.train.batch_size)
-        pending: tuple[int, Any] | None = None
-        wishes: Any = None  # of all processes, told with the step before
-        # Nothing may slip between host and device unseen.
-        with jax.transfer_guard("disallow"), ahead(batches.since(step)) as upcoming:
+        interval = Interval(config.train)
+        with (
+            Events(run, step) as events,
+            Profiler(run.path / "profile", profile, meter) as profiler,
+            finite.last_good_step_named(checkpoints),
+            # Nothing may slip between host and device unseen.
+            jax.transfer_guard("disallow"),
+            ahead(batches.since(step)) as upcoming,
+        ):
+            losses = StepLosses(config, objective, rates, batches.per_epoch, events, progress)
+            wishes: Any = None  # of all processes, told with the step before
             while not finished:
-                placed, earlier = runner.place(next(upcoming), _wish(received)), wishes
-                state, sums, wishes = step_function(state, placed, key)
+                earlier = wishes
+                with meter.input(losses.running):
+                    batch = runner.place(next(upcoming), _wish(asked, interval))
+                with profiler.step(step + 1):
+                    state, sums, wishes = step_function(state, batch, key)
                 step += 1
-                # The losses of the step before are read while this one computes.
-                _log(pending, run, config, objective, rates, batches.per_epoch, progress)
-                pending = (step, sums)
-                stopping = runner.agreed(_wish(received), earlier).stop
+                losses.started(step, sums)
+                if profiler.ends(step, sums):
+                    progress.say(f"the steps up to {step} are traced in {profiler.folder}")
                 epoch_ends = step % batches.per_epoch == 0
-                saving = epoch_ends or stopping > 0 or step % config.train.checkpoint_every == 0
-                if saving:  # the log holds every step that a checkpoint holds, and no NaN is saved
-                    _log(pending, run, config, objective, rates, batches.per_epoch, progress)
-                    pending = None
                 if epoch_ends:
+                    losses.read()
+                    meter.pause()
                     predictions, held_out = evaluator(state.ema, splits["validation"])
+                    programs.expect(compilations(evaluator.compiled), buckets, "evaluation")
+                    finite.check_loss(held_out["loss"], "validation loss", step)
                     scores = metrics.evaluate(splits["validation"].truth, predictions)
                     memory.see(held_out["loss"], step)
                     epoch = step // batches.per_epoch
-                    run.log({"step": step, "epoch": epoch, "validation": held_out | scores})
+                    events.log({"step": step, "epoch": epoch, "validation": held_out | scores})
+                    events.speed({"step": step, "epoch": epoch, **meter.take().figures()})
                     progress.epoch(epoch, held_out, scores, best=memory.best_step == step)
-                if saving:
+                # The one place that decides about stopping. The signal may have come at any
+                # time: while compiling, evaluating or saving as well; and to any process.
+                stopping, by_clock = runner.agreed(_wish(asked, interval), earlier)
+                if stopping or by_clock or epoch_ends or interval.by_step(step):
+                    losses.read()  # the log holds every step that a checkpoint holds
+                    meter.pause()
                     memory.seconds = time.perf_counter() - started
+                    saved = runner.savable(state)
+                    finite.check_params(saved.params, step)
+                    events.flush()
                     loss = held_out["loss"] if epoch_ends else None
-                    checkpoints.save(runner.savable(state), asdict(memory), loss)
+                    checkpoints.save(saved, asdict(memory), loss)
+                    interval.saved()
+                    if interval.wait:
+                        checkpoints.wait()
                 if stopping:
                     raise Interrupted(stopping, step)
-                finished = _finished(memory, config, step, total)
+                finished = memory.finished(config.train, step, total)
         if checkpoints.best is None:
             raise TrainingError(f"{run.path}: no epoch was finished; remove the folder and rerun")
         best, _ = checkpoints.restore(checkpoints.best, template)
+    meter.take()
+    if meter.total.steps:
+        progress.say(str(meter.total))
     return Trained(spec, best.ema, splits, int(best.step), memory.seconds)
 
 
-def _wish(received: list[int]) -> Wish:
-    return Wish(stop=received[0] if received else 0)
-
-
-def _finished(memory: Memory, config: Config, step: int, total: int) -> bool:
-    return step >= total or memory.stale_epochs >= config.train.patience
-
-
-def _log(
-    pending: tuple[int, Any] | None,
-    run: RunFolder,
-    config: Config,
-    objective: Objective,
-    rates: np.ndarray,
-    per_epoch: int,
-    progress: TrainingProgress,
-) -> None:
-    """Read the losses of a finished step; show them, and log every `log_every`-th."""
-    if pending is None:
-        return
-    step, sums = pending
-    found = mean_losses(on_host(sums), objective)
-    if not math.isfinite(found["loss"]):
-        raise TrainingError(
-            f"{run.path}: the loss of step {step} is {found['loss']}; the last checkpoint is "
-            "kept. Lower optimizer.learning_rate, or set optimizer.clip_norm"
-        )
-    progress.step(step, found)
-    if step % config.train.log_every == 0:
-        rate = float(rates[step - 1])
-        epoch = (step - 1) // per_epoch + 1
-        run.log({"step": step, "epoch": epoch, **found, "learning_rate": rate})
-
-
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """A list that SIGTERM and SIGINT are noted in, so that the loop can save before it stops."""
-    received: list[int] = []
-
-    def note(number: int, _frame: Any) -> None:
-        if received and number == signal.SIGINT:
-            raise KeyboardInterrupt  # asked twice: do not wait for the step to end
-        received.append(number)
-
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    try:
-        old = {number: signal.signal(number, note) for number in numbers}
-    except ValueError:  # not in the main thread (a notebook, a test): signals stay as they are
-        old = {}
-    try:
-        yield received
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)
+def _wish(asked: signals.Noted, interval: Interval) -> Wish:
+    return Wish(stop=asked.number, save=int(interval.by_clock()))
 
 
 def restore_best(run: RunFolder, config: Config) -> tuple[FeatureSpec, TrainState, float]:
@@ -247,11 +211,23 @@ def restore_best(run: RunFolder, config: Config) -> tuple[FeatureSpec, TrainStat
       TrainingError: it has no finished epoch.
     """
     spec = run.read_features()
-    network = assemble.build_network(config, spec)
-    params = assemble.init_params(network, spec, config.seed)
-    like = init_state(params, optim.optimizer(config.optimizer, 1))
     with Checkpoints(run.checkpoints) as checkpoints:
         if checkpoints.best is None:
             raise TrainingError(f"{run.path}: has no finished epoch yet; run mfp train first")
-        state, meta = checkpoints.restore(checkpoints.best, like)
+        state, meta = checkpoints.restore(checkpoints.best, _like(spec, config))
     return spec, state, Memory(**meta).seconds
+
+
+def restore_last(run: RunFolder, config: Config) -> tuple[TrainState, Memory]:
+    """The state that a run would be resumed from. Raises what `restore_best` does."""
+    with Checkpoints(run.checkpoints) as checkpoints:
+        if checkpoints.last is None:
+            raise TrainingError(f"{run.path}: has no checkpoint yet; run mfp train first")
+        state, meta = checkpoints.restore(checkpoints.last, _like(run.read_features(), config))
+    return state, Memory(**meta)
+
+
+def _like(spec: FeatureSpec, config: Config) -> TrainState:
+    """A state of the shapes of a run's."""
+    params = assemble.init_params(assemble.build_network(config, spec), spec, config.seed)
+    return init_state(params, optim.optimizer(config.optimizer, 1))

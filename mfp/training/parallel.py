@@ -256,5 +256,6 @@ def to_device(tree: Any) -> Any:
 
 
 def compilations(compiled: Callable[..., Any]) -> int:
-    """How many programs a compiled function holds: one per shape it met."""
-    return compiled._cache_size()  # type: ignore[attr-defined]
+    """How many programs a compiled function holds: one per shape it met; 0 under pmap, which does
+    not count."""
+    return getattr(compiled, "_cache_size", lambda: 0)()

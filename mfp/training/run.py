@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +17,17 @@ from mfp.config import Config, ConfigError
 from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 
+# How a run is carried out, not what it is: it may be resumed on other devices.
+_FREE_KEYS = ("parallel.", "train.checkpoint_", "train.log_every")
+
+
+class BusyError(RuntimeError):
+    """Another process works in the run folder."""
+
 
 class RunFolder:
-    """runs/<name>/: config.json, features.json, checkpoints/, log.jsonl, metrics.json, bundle/."""
+    """runs/<name>/: config.json, features.json, checkpoints/, metrics.json, bundle/, and the
+    records log.jsonl, speed.jsonl and tensorboard/."""
 
     def __init__(self, path: Path, writer: bool = True):
         """Of several processes one is the `writer` of log, metrics and bundle."""
@@ -23,22 +36,63 @@ class RunFolder:
         self.features_file = path / "features.json"
         self.checkpoints = path / "checkpoints"
         self.log_file = path / "log.jsonl"
+        self.speed_file = path / "speed.jsonl"
+        self.tensorboard = path / "tensorboard"
         self.metrics_file = path / "metrics.json"
         self.bundle = path / "bundle"
+        self._claimed = False
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """No other process may train in the folder; the claim ends with the process at the latest.
+
+        Within a claim of the same object it changes nothing. Of several processes of a run the
+        writer claims it for all.
+
+        Raises:
+          BusyError: another one does.
+        """
+        if self._claimed or not self.writer:
+            yield
+            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("a+", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                    lock.seek(0)
+                    raise BusyError(
+                        f"{self.path}: another mfp train is at work there ({lock.read().strip()}); "
+                        "wait for it, stop it, or choose another folder with --run"
+                    ) from None
+                if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                    raise  # else a file system that knows no locks: as if alone
+            lock.truncate(0)
+            lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            lock.flush()
+            self._claimed = True
+            try:
+                yield
+            finally:
+                self._claimed = False
 
     def begin(self, config: Config, dataset: Dataset) -> bool:
-        """Claim the folder for this config and data; True if a run is there to be resumed.
+        """Write down this config and data; True if a run is there to be resumed.
+
+        A run may go on with other `parallel` keys, and other intervals of checkpoints and log.
 
         Raises:
           ConfigError: the folder holds a run of another config or of other data.
         """
+        document = {"config": configs.to_json(config), "fingerprint": dataset.fingerprint}
         if not self.config_file.exists():
             self.path.mkdir(parents=True, exist_ok=True)
-            document = {"config": configs.to_json(config), "fingerprint": dataset.fingerprint}
             write_json(self.config_file, document)
             return False
         old, fingerprint = self.read_config()
-        changed = configs.differences(old, config)
+        differences = configs.differences(old, config)
+        changed = [line for line in differences if not line.startswith(_FREE_KEYS)]
         if changed:
             raise ConfigError(
                 f"{self.path}: holds a run of another config ({'; '.join(changed[:5])}); "
@@ -49,6 +103,8 @@ class RunFolder:
                 f"{self.path}: the films changed since this run began; "
                 "choose another folder with --run, or remove this one"
             )
+        if differences:
+            write_json(self.config_file, document)
         return True
 
     def read_config(self) -> tuple[Config, str]:
@@ -82,11 +138,16 @@ class RunFolder:
                 continue  # a line cut short by a crash
         write_text(self.log_file, "".join(kept))
 
-    def log(self, line: dict[str, Any]) -> None:
-        if not self.writer:
-            return
-        with self.log_file.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+    def log(self, line: Mapping[str, Any]) -> None:
+        _append(self.log_file, line)
+
+    def log_speed(self, line: Mapping[str, Any]) -> None:
+        _append(self.speed_file, line)
+
+
+def _append(path: Path, line: Mapping[str, Any]) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def write_json(path: Path, value: Any) -> None:

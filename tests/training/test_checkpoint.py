@@ -1,4 +1,4 @@
-"""Checkpoints: best and last are kept, bits come back, damage is one clear error."""
+"""Checkpoints: the best and the last two are kept, bits come back, damage is one clear error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfp.training.checkpoint import CheckpointError, Checkpoints
+from mfp.config import TrainConfig
+from mfp.training.checkpoint import CheckpointError, Checkpoints, Interval
 from mfp.training.step import TrainState
 
 
@@ -33,13 +34,14 @@ def steps(folder):
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
 
 
-def test_the_best_and_the_last_are_kept(folder):
-    assert steps(folder) == [4, 7]
+def test_the_best_and_the_last_two_are_kept(folder):
+    assert steps(folder) == [4, 6, 7]
 
 
 def test_reopening_finds_best_and_last(folder):
     with Checkpoints(folder) as checkpoints:
         assert (checkpoints.best, checkpoints.last) == (4, 7)
+        assert sorted(checkpoints.steps) == [4, 6, 7]
 
 
 def test_the_bits_come_back(folder):
@@ -119,3 +121,42 @@ def test_a_damaged_file_is_an_error_that_names_the_folder(tmp_path, damage):
             checkpoints.restore(3, state(0))
         assert "\n" not in str(caught.value)
         assert "remove that folder" in str(caught.value)
+
+
+def lost_at_most(every: int, writing: int, steps: int = 60) -> int:
+    """The most steps that a kill can lose, where a checkpoint is whole `writing` steps later."""
+    interval, worst = Interval(TrainConfig(checkpoint_every=every)), 0
+    whole, begun = 0, []  # steps: of the newest whole checkpoint; of one that is being written
+    for step in range(1, steps + 1):
+        if begun and step - begun[0] > writing:
+            whole = begun.pop()
+        worst = max(worst, step - whole)  # killed here
+        if interval.due(step):
+            if begun:  # the next waits for it
+                whole = begun.pop()
+            begun.append(step)
+            if interval.wait:
+                whole = begun.pop()
+    return worst
+
+
+@pytest.mark.parametrize("writing", [0, 1, 3, 1000])
+def test_a_kill_loses_no_more_steps_than_allowed(writing):
+    for every in range(1, 20):
+        assert lost_at_most(every, writing) <= every, every
+
+
+def test_checkpoints_by_the_clock():
+    now = [0.0]
+    config = TrainConfig(checkpoint_every=0, checkpoint_minutes=10)
+    interval = Interval(config, clock=lambda: now[0])
+    due = []
+    for step in range(1, 21):  # one a minute
+        now[0] += 60
+        if interval.due(step):
+            due.append(step)
+            interval.saved()
+    assert due == [5, 10, 15, 20]
+    never = Interval(TrainConfig(checkpoint_every=0), clock=lambda: now[0])
+    now[0] += 1e9
+    assert not any(never.due(step) for step in range(100))

@@ -14,15 +14,17 @@ from pathlib import Path
 
 import compilation
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from mfp import config as configs
 from mfp.config import ConfigError
 from mfp.report.progress import TrainingProgress
-from mfp.training import assemble, loop, optim, parallel, session
+from mfp.training import assemble, loop, optim, parallel, programs, session
 from mfp.training.checkpoint import CheckpointError, Checkpoints
-from mfp.training.run import RunFolder
+from mfp.training.evaluate import Evaluator
+from mfp.training.run import BusyError, RunFolder
 from mfp.training.step import init_state
 
 PER_EPOCH, TOTAL = 7, 21
@@ -128,6 +130,7 @@ def test_the_parameters_returned_are_the_average_of_the_best_epoch(straight, tin
         (6, signal.SIGTERM),
         (8, signal.SIGTERM),
         (8, signal.SIGINT),
+        (8, signal.SIGUSR1),
         (20, signal.SIGTERM),
     ],
 )
@@ -151,6 +154,46 @@ def test_a_run_that_was_interrupted_ends_in_the_same_bits(
     assert_same_bits(state, expected_state)
     assert_same_bits(again.params, trained.params)
     assert meta | {"seconds": 0} == expected_meta | {"seconds": 0}
+    assert run.log_file.read_text() == whole.log_file.read_text()
+
+
+def during(monkeypatch, owner, name, number=signal.SIGUSR1):
+    """The first call of a function is interrupted by a signal before it returns."""
+    original, calls = getattr(owner, name), []
+
+    def interrupted(*args, **kwargs):
+        found = original(*args, **kwargs)
+        if not calls:
+            os.kill(os.getpid(), number)
+        calls.append(1)
+        return found
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+# The step after which each is obeyed: the first call compiles, 7 and 21 end an epoch, and a
+# checkpoint is begun every second step.
+@pytest.mark.parametrize(
+    ("owner", "name", "after"),
+    [
+        (programs.flops, "count", 1),  # while compiling
+        (Evaluator, "__call__", 7),
+        (Checkpoints, "save", 3),
+        (Checkpoints, "wait", 21),  # all is done, and the best epoch is being restored
+    ],
+)
+def test_a_signal_at_any_moment_is_obeyed_after_saving(
+    straight, tiny, few, tmp_path, monkeypatch, owner, name, after
+):
+    whole, _, _ = straight
+    run = RunFolder(tmp_path)
+    with monkeypatch.context() as patch:
+        during(patch, owner, name)
+        with pytest.raises(loop.Interrupted, match="SIGUSR1"):
+            loop.train(tiny, few, run, Watched())
+    assert int(last_state(run, tiny)[0].step) == after
+    loop.train(tiny, few, run, Watched())
+    assert_same_bits(last_state(run, tiny)[0], last_state(whole, tiny)[0])
     assert run.log_file.read_text() == whole.log_file.read_text()
 
 
@@ -191,7 +234,7 @@ def test_a_run_without_its_last_checkpoint_falls_back_to_the_one_before(
         loop.train(tiny, few, run, Watched(at=12))
     with Checkpoints(run.checkpoints) as checkpoints:
         assert checkpoints.best == PER_EPOCH < checkpoints.last
-        last = checkpoints.last
+        *_, before, last = checkpoints.steps
     for path in (run.checkpoints / str(last) / "state").rglob("*"):
         if path.is_file():
             path.write_bytes(b"damaged")
@@ -200,7 +243,7 @@ def test_a_run_without_its_last_checkpoint_falls_back_to_the_one_before(
     shutil.rmtree(run.checkpoints / str(last))
     progress = Watched()
     again = loop.train(tiny, few, run, progress)
-    assert progress.steps[0] == PER_EPOCH + 1
+    assert progress.steps[0] == before + 1 > PER_EPOCH + 1
     assert_same_bits(again.params, trained.params)
     assert run.log_file.read_text() == whole.log_file.read_text()
 
@@ -246,12 +289,107 @@ def test_a_folder_of_another_config_is_refused_by_the_key(straight, tiny, few):
 def test_a_loss_that_is_not_finite_stops_the_run(tiny, few, tmp_path):
     wild = replace(tiny, "optimizer", name="sgd", learning_rate=1e12, clip_norm=0.0)
     run, progress = RunFolder(tmp_path), Watched()
-    with pytest.raises(loop.TrainingError, match=r"the loss of step \d+ is (nan|inf)") as caught:
+    with pytest.raises(loop.TrainingError, match="no good step was saved before") as caught:
         loop.train(wild, few, run, progress)
-    assert str(run.path) in str(caught.value)
     assert "optimizer.learning_rate" in str(caught.value)
     with pytest.raises(loop.TrainingError, match="no finished epoch"):
         loop.restore_best(run, wild)
+
+
+@pytest.mark.parametrize("what", ["loss", "parameters"])
+def test_the_last_good_step_is_named_and_kept(tiny, few, tmp_path, monkeypatch, what):
+    """Step 10 goes wrong: its loss shows that, or only its update, before it is saved."""
+    step_of = loop.train_step
+
+    def wrong(state, batch, key, **kwargs):
+        new, sums = step_of(state, batch, key, **kwargs)
+        bad = jnp.where(state.step == 9, jnp.nan, 0.0)
+        if what == "loss":
+            return new, {name: (s + bad, w) for name, (s, w) in sums.items()}
+        return new._replace(params=jax.tree.map(lambda leaf: leaf + bad, new.params)), sums
+
+    monkeypatch.setattr(loop, "train_step", wrong)
+    run = RunFolder(tmp_path)
+    with pytest.raises(loop.TrainingError, match=r"last good step that was saved is 8") as caught:
+        loop.train(tiny, few, run, Watched())
+    assert ("the loss of step 10 is nan" in str(caught.value)) == (what == "loss")
+    assert ("the parameters after step 10" in str(caught.value)) == (what == "parameters")
+    assert str(run.checkpoints / "8") in str(caught.value)
+    state, _ = last_state(run, tiny)
+    assert int(state.step) == 8
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def test_nothing_slips_between_host_and_device(tiny, few, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop.Runner, "place", lambda _, batch: dict(batch))
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        loop.train(tiny, few, RunFolder(tmp_path), Watched())
+
+
+def test_a_shape_that_leaks_is_caught(tiny, few, tmp_path, monkeypatch):
+    """A last batch that is not padded, for example."""
+    place = loop.Runner.place
+
+    def unpadded(runner, batch):
+        full = all(batch["weights/rating"][-8:] == 0)
+        return place(runner, {k: v[:-8] for k, v in batch.items()} if full else batch)
+
+    monkeypatch.setattr(loop.Runner, "place", unpadded)
+    with pytest.raises(programs.RecompiledError, match="compiled 2 times for 1 batch shape"):
+        loop.train(tiny, few, RunFolder(tmp_path), Watched())
+
+
+def test_two_at_once_in_a_folder(tiny, few, tmp_path):
+    class Second(Watched):
+        def step(self, step, losses):
+            if step == 1:
+                loop.train(tiny, few, RunFolder(tmp_path), Watched())
+
+    with pytest.raises(BusyError, match=f"process {os.getpid()} on .*--run"):
+        loop.train(tiny, few, RunFolder(tmp_path), Second())
+
+
+def test_chosen_steps_are_traced_and_speed_is_told(straight, tiny, few, tmp_path):
+    _, trained, _ = straight
+    run, progress = RunFolder(tmp_path), Watched()
+    again = loop.train(tiny, few, run, progress, profile=(3, 5))
+    assert_same_bits(again.params, trained.params)
+    assert any("the steps up to 5 are traced" in line for line in progress.said)
+    (trace,) = run.path.glob("profile/plugins/profile/*/*.xplane.pb")
+    assert trace.stat().st_size > 1000
+    lines = [json.loads(line) for line in run.speed_file.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [7, 14, 21]
+    assert [line["compile_seconds"] > 0 for line in lines] == [True, False, False]
+    for line in lines:
+        assert line["films_per_second"] == pytest.approx(200 / 7 / line["step_seconds"], rel=0.01)
+        assert 0 <= line["input_wait_share"] <= 1
+        assert line["flops_per_second"] > 0
+    assert "films/s" in progress.said[-1]
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_many_devices_goes_on_with_one_and_the_reverse(
+    straight, still, few, tmp_path
+):
+    """Without dropout, which each device draws anew."""
+    modes = ("pmap", "jit", "pmap")
+    run = RunFolder(tmp_path)
+    for mode, at in zip(modes, (4, 11, None), strict=True):
+        before = last_state(run, still.config)[0] if at != 4 else None
+        config = replace(still.config, "parallel", mode=mode)
+        if before is not None:
+            with Checkpoints(run.checkpoints) as checkpoints:
+                found, _ = checkpoints.restore(checkpoints.last, before)
+            assert_same_bits(found, before)
+        if at is None:
+            many = loop.train(config, few, run, Watched())
+        else:
+            with pytest.raises(loop.Interrupted):
+                loop.train(config, few, run, Watched(at))
+        assert run.read_config()[0] == config
+    one = loop.train(still.config, few, RunFolder(tmp_path / "one"), Watched())
+    for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(many.params), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
 
 
 def test_training_works_outside_the_main_thread(straight, tiny, few, tmp_path):

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
+from conftest import ROOT
 
 from mfp.config import ConfigError
-from mfp.training.run import RunFolder, write_json, write_text
+from mfp.training import run as run_module
+from mfp.training.run import BusyError, RunFolder, write_json, write_text
 
 
 def test_a_new_folder_is_claimed_and_found_again(tmp_path, tiny, few):
@@ -87,3 +94,48 @@ def test_a_file_is_replaced_whole(tmp_path):
         write_text(path, "\ud800")  # fails while writing: the old file stays
     assert json.loads(path.read_text("utf-8")) == {"title": "Amélie"}
     assert "Amélie" in path.read_text("utf-8")
+
+
+def test_a_run_may_go_on_with_other_devices_and_intervals(tmp_path, tiny, few):
+    run = RunFolder(tmp_path)
+    run.begin(tiny, few)
+    other = dataclasses.replace(
+        tiny,
+        parallel=dataclasses.replace(tiny.parallel, mode="pmap"),
+        train=dataclasses.replace(tiny.train, checkpoint_every=7, checkpoint_minutes=3.0),
+    )
+    assert run.begin(other, few) is True
+    assert run.read_config()[0] == other
+
+
+def test_a_folder_is_claimed_by_one_alone(tmp_path):
+    run = RunFolder(tmp_path / "new")
+    with run.claimed(), run.claimed():  # the same may claim again
+        with pytest.raises(BusyError, match=rf"process {os.getpid()} on ") as caught:
+            RunFolder(run.path).claimed().__enter__()
+        assert str(run.path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+    with RunFolder(run.path).claimed(), pytest.raises(BusyError), run.claimed():
+        pass
+
+
+def test_the_claim_of_a_killed_process_is_gone(tmp_path):
+    code = (
+        "import os, signal, sys; from pathlib import Path; from mfp.training.run import RunFolder\n"
+        "RunFolder(Path(sys.argv[1])).claimed().__enter__()\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert "process" in (tmp_path / ".lock").read_text()
+    with RunFolder(tmp_path).claimed():
+        pass
+
+
+def test_a_file_system_without_locks_stops_nobody(tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(run_module.fcntl, "flock", unsupported)
+    with RunFolder(tmp_path).claimed():
+        pass
