@@ -321,7 +321,8 @@ def test_the_last_good_step_is_named_and_kept(tiny, few, tmp_path, monkeypatch, 
 
 
 def test_nothing_slips_between_host_and_device(tiny, few, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop.Runner, "place", lambda _, batch: dict(batch))
+    wish = np.zeros((1, len(parallel.Wish._fields)), np.int32)
+    monkeypatch.setattr(loop.Runner, "place", lambda _, batch, *__: {**batch, "wish": wish})
     with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
         loop.train(tiny, few, RunFolder(tmp_path), Watched())
 
@@ -330,9 +331,9 @@ def test_a_shape_that_leaks_is_caught(tiny, few, tmp_path, monkeypatch):
     """A last batch that is not padded, for example."""
     place = loop.Runner.place
 
-    def unpadded(runner, batch):
+    def unpadded(runner, batch, *wish):
         full = all(batch["weights/rating"][-8:] == 0)
-        return place(runner, {k: v[:-8] for k, v in batch.items()} if full else batch)
+        return place(runner, {k: v[:-8] for k, v in batch.items()} if full else batch, *wish)
 
     monkeypatch.setattr(loop.Runner, "place", unpadded)
     with pytest.raises(programs.RecompiledError, match="compiled 2 times for 1 batch shape"):

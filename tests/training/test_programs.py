@@ -18,7 +18,7 @@ def pure(state, batch, key, axis_name=None):
     return state + 1, jax.lax.psum(total, axis_name) if axis_name else total
 
 
-@pytest.fixture(params=["jit", "pmap"])
+@pytest.fixture(params=["jit", "pmap", "sharded"])
 def made(request):
     """(step, runner, meter) of up to two shapes."""
     runner, meter = Runner(ParallelConfig(mode=request.param), batch_size=8), Meter()
@@ -32,8 +32,8 @@ def batch(runner, width, dtype=np.float32):
 
 def test_a_program_for_each_shape_however_often_it_is_called(made):
     step, runner, meter = made
-    state = runner.replicate(np.ones((3, 2), np.float32))
-    key = runner.replicate(jax.random.key(0))
+    state = runner.place_state(np.ones((3, 2), np.float32))
+    key = runner.place_key(jax.random.key(0))
     for width in (5, 4, 5, 5, 4, 4):
         state, *_ = step(state, batch(runner, width), key)
     np.testing.assert_array_equal(jax.device_get(state), 7)
@@ -47,7 +47,8 @@ def test_a_program_for_each_shape_however_often_it_is_called(made):
 
 def test_a_type_that_changes_is_caught(made):
     step, runner, _ = made
-    state, key = runner.replicate(np.ones((3, 2), np.float32)), runner.replicate(jax.random.key(0))
+    state = runner.place_state(np.ones((3, 2), np.float32))
+    key = runner.place_key(jax.random.key(0))
     state, *_ = step(state, batch(runner, 5), key)
     with pytest.raises(RecompiledError, match="train step was compiled 2 times for 1 batch shape"):
         step(state, batch(runner, 5, np.int32), key)
