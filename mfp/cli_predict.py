@@ -320,8 +320,7 @@ def _write(forecasts: Iterator[Any], shape: str, output: str | None) -> None:
         if shape == "csv":
             _write_csv(forecasts, file)
         elif shape == "json":
-            json.dump([f.to_json() for f in forecasts], file, ensure_ascii=False, indent=1)
-            file.write("\n")
+            _write_json(forecasts, file)
         else:
             for forecast in forecasts:
                 file.write(json.dumps(forecast.to_json(), ensure_ascii=False) + "\n")
@@ -340,6 +339,16 @@ def _replaced_when_done(path: str) -> Iterator[IO[str]]:
         with contextlib.suppress(OSError):
             os.remove(partial)
         raise
+
+
+def _write_json(forecasts: Iterator[Any], file: IO[str]) -> None:
+    """What json.dump makes of a list with indent=1, a forecast at a time."""
+    before = "["
+    for forecast in forecasts:
+        text = json.dumps(forecast.to_json(), ensure_ascii=False, indent=1)
+        file.write(f"{before}\n " + text.replace("\n", "\n "))
+        before = ","
+    file.write("[]\n" if before == "[" else "\n]\n")
 
 
 def _write_csv(forecasts: Iterator[Any], file: IO[str]) -> None:

@@ -14,6 +14,7 @@ import compilation
 import pytest
 from click.testing import CliRunner
 
+from mfp import cli_predict
 from mfp.cli_predict import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -324,3 +325,15 @@ def test_help_is_quick():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_json_written_one_by_one_is_the_json_of_the_list(count: int):
+    class Line(dict):
+        to_json = dict.copy
+
+    forecasts = [Line(title="Amélie\u2028\n", verdict={"hit": i, "flop": []}) for i in range(count)]
+    file, expected = io.StringIO(), io.StringIO()
+    cli_predict._write_json(iter(forecasts), file)
+    json.dump(forecasts, expected, ensure_ascii=False, indent=1)
+    assert file.getvalue() == expected.getvalue() + "\n"

@@ -1,7 +1,7 @@
 """Cost per film as the number of films grows: training input and prediction, time and memory.
 
-    python tests/benchmarks/scaling.py                               10^4 to 10^6 films
-    python tests/benchmarks/scaling.py --largest 10000000            needs 6 GB of disk
+    python tests/benchmarks/scaling.py                               4 GB of disk, minutes
+    python tests/benchmarks/scaling.py --largest 1000000             0.4 GB
     python tests/benchmarks/scaling.py --bundle runs/base/bundle     prediction as well
 
 Films are the bundled training films, resampled. Ten thousand are transformed as training does;
@@ -127,7 +127,7 @@ def predict(bundle: str, table: Path, output: Path) -> dict[str, float]:
 @click.command()
 @click.option("--config", "path", default="configs/base.toml")
 @click.option("--set", "given", multiple=True, help="Override a key of the config.")
-@click.option("--largest", default=1_000_000, help="Films of the largest training set.")
+@click.option("--largest", default=10_000_000, help="Films of the largest training set.")
 @click.option("--limit", default=2_000, help="Batches read of each size.")
 @click.option("--bundle", type=click.Path(exists=True), help="Measure mfp-predict with it too.")
 @click.option("--folder", type=click.Path(), help="Where files are written and removed again.")
