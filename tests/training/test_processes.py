@@ -88,9 +88,11 @@ def train(prepared, dataset, tmp_path_factory):
         running = started(folder, *args, **kwargs)
         ended = dict.fromkeys(range(len(running)))
         try:
-            deadline = time.monotonic() + 250
+            deadline = time.monotonic() + 280
             while None in ended.values():
-                assert time.monotonic() < deadline, "a process hangs"
+                if time.monotonic() > deadline:
+                    logs = sorted(folder.parent.glob(f"{folder.name}-*.log"))
+                    pytest.fail("\n".join(["a process hangs", *(log.read_text() for log in logs)]))
                 for i, process in enumerate(running):
                     if ended[i] is None and process.poll() is not None:
                         output = (folder.parent / f"{folder.name}-{i}.log").read_text()
