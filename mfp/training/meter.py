@@ -55,11 +55,11 @@ class Speed:
         if not found:
             return "no step was measured"
         parts = [
-            f"{found['films_per_second']:,.0f} films/s",
-            f"{1000 * found['step_seconds']:,.3g} ms a step",
+            f"{_short(found['films_per_second'])} films/s",
+            f"{_short(1000 * found['step_seconds'])} ms a step",
             f"at most {found['input_wait_share']:.0%} of it waiting for input",
             f"{found['compile_seconds']:,.1f} s compiling",
-            f"{found['flops_per_second'] / 1e9:,.3g} GFLOP/s",
+            f"{_short(found['flops_per_second'] / 1e9)} GFLOP/s",
         ]
         if "peak_share" in found:
             parts.append(f"{found['peak_share']:.1%} of the device's bfloat16 peak")
@@ -121,3 +121,8 @@ class Meter:
         taken, self._speed = self._speed, Speed()
         self.total.add(taken)
         return taken
+
+
+def _short(value: float) -> str:
+    """Three digits, or a whole number."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"

@@ -60,7 +60,7 @@ def test_figures(clock):
         "compile_seconds": 30.0,
         "flops_per_second": 5e5,
     }
-    assert "32 films/s, 2e+03 ms a step, at most 12% of it waiting for input" in str(speed)
+    assert "32 films/s, 2,000 ms a step, at most 12% of it waiting for input" in str(speed)
 
 
 def test_each_take_begins_anew_and_the_total_has_all(clock):
