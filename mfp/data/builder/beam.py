@@ -14,7 +14,7 @@ import collections
 import contextlib
 import dataclasses
 import json
-import tempfile
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,10 +63,11 @@ def write(builder: Any, config: DataConfig, runner: str, options: Sequence[str] 
     for split in SPLITS:
         if not counts[split]:
             raise EmptySplitError(split)
-    there = dataclasses.replace(config, table=_absolute(config.table), media=_absolute(config.media))
-    prepared = Path(config.prepared).expanduser().absolute()
-    with tempfile.TemporaryDirectory(dir=prepared, prefix=".rejects-") as folder:
-        films.on_beam = lambda split: Examples(there, split, Path(folder))
+    table, media = _absolute(config.table), _absolute(config.media)
+    there = dataclasses.replace(config, table=table, media=media)
+    reports = Path(config.prepared).expanduser().absolute() / f".{films.name}.rejects"
+    with _emptied(reports) as folder:
+        films.on_beam = lambda split: Examples(there, split, folder)
         download_config = tfds.download.DownloadConfig(
             beam_runner=pipeline_runner,
             beam_options=PipelineOptions([f"--{option}" for option in options]),
@@ -77,11 +78,22 @@ def write(builder: Any, config: DataConfig, runner: str, options: Sequence[str] 
         except Exception as error:  # whatever a worker or a runner's client raises
             reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
             raise PipelineError(f"--runner {runner}: the pipeline failed: {reason}") from error
-        rejects += _of_media(Path(folder), str(Path(config.table).expanduser()))
+        rejects += _of_media(folder, str(Path(config.table).expanduser()))
     for _, reject in sorted(rejects, key=lambda found: found[0]):
         films.on_reject(reject)
     for _ in range(counts[LATER]):
         films.on_later()
+
+
+@contextlib.contextmanager
+def _emptied(folder: Path) -> Iterator[Path]:
+    """A folder that is new, whatever an earlier run left, and gone afterwards."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 def _absolute(path: str) -> str:
@@ -113,7 +125,8 @@ class Examples(beam.PTransform):
             | "Source" >> beam.Create([self._config])
             | "Read" >> beam.FlatMap(_films, self._split)
             | "Spread" >> beam.Reshuffle()  # from the one worker that reads to all
-            | "Decode" >> beam.ParDo(_Decode(self._config, self._split)).with_outputs(
+            | "Decode"
+            >> beam.ParDo(_Decode(self._config, self._split)).with_outputs(
                 REJECTED, main="examples"
             )
         )
@@ -143,7 +156,8 @@ class _Decode(beam.DoFn):
     def process(self, element: tuple[int, int, Record]) -> Iterator[Any]:
         number, row, record = element
         rejects: list[Reject] = []
-        yield number, movie_feedback.example(record, self._folder, self._config, rejects.append)
+        sizes = self._config.image_size, self._config.video_frames
+        yield number, movie_feedback.example(record, self._folder, *sizes, rejects.append)
         for i, reject in enumerate(rejects):
             line = {"order": [self._pass, row, i], **reject.to_json()}
             yield beam.pvalue.TaggedOutput(REJECTED, json.dumps(line))

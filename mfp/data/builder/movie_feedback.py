@@ -9,7 +9,7 @@ import dataclasses
 import datetime
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import tensorflow_datasets as tfds
 
@@ -109,22 +109,28 @@ class MovieFeedback(tfds.core.GeneratorBasedBuilder):
                 empty = False
                 config.on_film()
                 key = record.film.id or f"{record.place.row:012d}"
-                yield key, example(record, config.source.media_folder, config, config.on_reject)
+                yield (
+                    key,
+                    example(
+                        record,
+                        config.source.media_folder,
+                        config.image_size,
+                        config.video_frames,
+                        config.on_reject,
+                    ),
+                )
             elif of == LATER and first_pass:
                 config.on_later()
         if empty:  # TFDS would fail too, but not say why
             raise EmptySplitError(split)
 
 
-class MediaSizes(Protocol):
-    """What media are resized to."""
-
-    image_size: int
-    video_frames: int
-
-
 def example(
-    record: Record, folder: Path | None, sizes: MediaSizes, on_reject: Callable[[Reject], None]
+    record: Record,
+    folder: Path | None,
+    image_size: int,
+    video_frames: int,
+    on_reject: Callable[[Reject], None],
 ) -> dict[str, Any]:
     """The TFDS example of a film. A media file that cannot be used is reported and left out."""
     film, files = record.film, {}
@@ -134,7 +140,7 @@ def example(
             continue
         try:
             path = media.locate(name, relative, folder)
-            files[name] = media.prepare(name, path, sizes.image_size, sizes.video_frames)
+            files[name] = media.prepare(name, path, image_size, video_frames)
         except media.MediaError as error:
             on_reject(Reject(record.place, name, str(error)))
             film = dataclasses.replace(film, **cast(dict[str, Any], {name: ""}))
