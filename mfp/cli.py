@@ -276,8 +276,8 @@ def prepare(
     """
     if beam_options and runner is None:
         raise click.UsageError("--beam-option: is for Beam; name its --runner too")
-    # Beam's import tells the root logger that a part of it, which we do not use, is not there.
-    logging.getLogger().addFilter(lambda record: "apitools not found" not in record.msg)
+    if runner is not None:  # importing Beam logs that a part of it that we do not use is missing
+        logging.getLogger().addFilter(lambda record: "apitools" not in str(record.msg))
     config = _load(config_path, overrides, table, media)
     dataset = _prepare(config.data, False, runner, beam_options)
     if rejects is not None:

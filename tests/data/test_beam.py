@@ -45,8 +45,8 @@ def content(dataset: Dataset) -> dict[str, list[tuple]]:
     Not the bytes of the files: protobuf orders the columns of a record anew in each process.
     """
     return {
-        name: [(*films[i], films.pixels(i)) for i in range(len(films))]
-        for name, films in dataset.splits.items()
+        name: [(*split[i], split.pixels(i)) for i in range(len(split))]
+        for name, split in dataset.splits.items()
     }
 
 
