@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from conftest import ROOT, SHARED_FILMS
+from conftest import ROOT, SHARED_FILMS, needs_beam
 
 from mfp import cli
 from mfp.config import Config, ConfigError, DataConfig, SplitConfig
@@ -33,8 +33,6 @@ def test_options_of_beam_want_a_runner():
     assert result.exit_code == 2
     assert "--runner" in result.stderr
 
-
-pytest.importorskip("apache_beam", reason="Apache Beam (mfp[beam]) is not installed")
 
 PROCESSES = ("direct_num_workers=2", "direct_running_mode=multi_processing")
 
@@ -68,6 +66,7 @@ def assert_same(here: Dataset, beam: Dataset) -> None:
     assert (beam.fingerprint, beam.rejects) == (here.fingerprint, here.rejects)
 
 
+@needs_beam
 def test_bundled_films_in_several_shards_keep_their_order(
     dataset: Dataset, debug_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -90,6 +89,7 @@ def test_bundled_films_in_several_shards_keep_their_order(
     assert sorted(p.name for p in tmp_path.iterdir() if "rejects" in p.name) == []
 
 
+@needs_beam
 def test_posters_are_decoded_by_the_workers_and_rejects_are_the_same(
     films: DataConfig,  # noqa: F811 - the fixture
     tmp_path: Path,
@@ -115,6 +115,7 @@ def test_posters_are_decoded_by_the_workers_and_rejects_are_the_same(
     assert len(there.splits["train"].pixels(0)["poster"]) == 8 * 8 * 3
 
 
+@needs_beam
 @pytest.mark.skipif(
     not (SHARED_FILMS / "posters").is_dir(), reason="the posters in ../shared/data are not here"
 )
@@ -140,6 +141,7 @@ def test_real_films_with_real_posters(tmp_path: Path):
     assert sum(posters) > 100
 
 
+@needs_beam
 def test_an_empty_split_is_told_as_without_beam(films: DataConfig):  # noqa: F811
     config = dataclasses.replace(films, split=SplitConfig("1980-12-31", "1981-12-31", "2040"))
     messages = []
@@ -150,12 +152,14 @@ def test_an_empty_split_is_told_as_without_beam(films: DataConfig):  # noqa: F81
     assert messages[0] == messages[1]
 
 
+@needs_beam
 def test_a_table_that_cannot_be_read_is_told_as_without_beam(films: DataConfig):  # noqa: F811
     Path(films.table).write_text("id,title\n", encoding="utf-8")
     with pytest.raises(TableError, match=r"films\.csv: holds no films"):
         datasets.prepare(films, str, runner="DirectRunner")
 
 
+@needs_beam
 def test_a_pipeline_that_fails_is_told_in_one_line_and_leaves_nothing(
     films: DataConfig,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
@@ -182,6 +186,7 @@ def test_a_pipeline_that_fails_is_told_in_one_line_and_leaves_nothing(
     assert "7 problems" in again.stderr
 
 
+@needs_beam
 def test_an_unknown_runner_is_told(films: DataConfig):  # noqa: F811
     with pytest.raises(ConfigError, match=r"--runner Nope: .*DataflowRunner"):
         datasets.prepare(films, str, runner="Nope")

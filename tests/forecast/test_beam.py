@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, needs_beam
 
 from mfp.film import Film
 from mfp.forecast import Forecaster
@@ -23,8 +23,6 @@ def test_without_beam_the_remedy_is_told():
     assert done.stderr.splitlines()[-1].endswith("run: pip install 'mfp[beam]'")
 
 
-beam = pytest.importorskip("apache_beam", reason="Apache Beam (mfp[beam]) is not installed")
-
 # What "DirectRunner" means here: Beam would first try to download another program for it.
 DIRECT = "FnApiRunner"
 
@@ -33,6 +31,8 @@ def outcome(
     elements: list, bundle: Path, folder: Path, *options: str, media: Path | None = None
 ) -> tuple[list[dict], list[dict]]:
     """Forecasts and rejects of a pipeline over the elements, through files."""
+    import apache_beam as beam
+
     from mfp.forecast.beam import Predict
 
     options = beam.options.pipeline_options.PipelineOptions([f"--{option}" for option in options])
@@ -66,6 +66,7 @@ def assert_same(found: list[dict], expected: list[dict]) -> None:
         }
 
 
+@needs_beam
 def test_forecasts_are_those_of_the_forecaster_by_a_bundle_opened_once(
     run, forecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -94,6 +95,7 @@ def test_forecasts_are_those_of_the_forecaster_by_a_bundle_opened_once(
     assert sum(batches.values()) < 3 * 4
 
 
+@needs_beam
 def test_raw_rows_are_read_and_bad_ones_set_aside(run, forecaster, tmp_path: Path):
     rows = [
         {"id": "a", "Title": "Heat", "release_date": "1954-12-15", "director": "A|B"},
@@ -127,6 +129,7 @@ def test_raw_rows_are_read_and_bad_ones_set_aside(run, forecaster, tmp_path: Pat
     ]
 
 
+@needs_beam
 def test_worker_processes_serve_too(run, forecaster, test_films, tmp_path: Path):
     workers = ("direct_num_workers=2", "direct_running_mode=multi_processing")
     found, rejects = outcome(test_films[:40], run.bundle, tmp_path, *workers)
@@ -134,6 +137,7 @@ def test_worker_processes_serve_too(run, forecaster, test_films, tmp_path: Path)
     assert rejects == []
 
 
+@needs_beam
 def test_a_damaged_bundle_is_named(run, copy: Path, tmp_path: Path):
     (copy / "program.stablehlo").write_bytes(b"damaged")
     with pytest.raises(Exception, match=r"program\.stablehlo"):
