@@ -40,12 +40,12 @@ $(VENV)/.sample: $(VENV)/bin/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.sample
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sample,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sample,dev,beam]'
 	@touch $@
 
 lock: ## pin the newest versions that satisfy pyproject.toml in constraints.txt
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
-	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[sample,dev]'
+	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[sample,dev,beam]'
 	build/lock/bin/python -m pip freeze --exclude mfp > constraints.txt
 
 clean: ## remove what make created (not runs/)

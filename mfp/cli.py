@@ -79,6 +79,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
         ("mfp.typed_toml", "ConfigError"),
         ("mfp.tables", "TableError"),
         ("mfp.manifest", "BundleError"),
+        ("mfp.data.builder.beam", "PipelineError"),
         ("mfp.training.checkpoint", "CheckpointError"),
         ("mfp.training.finite", "TrainingError"),
         ("mfp.training.programs", "RecompiledError"),
@@ -412,6 +413,18 @@ def data() -> None:
 @click.option(
     "--rejects", type=click.Path(dir_okay=False), help="Write rejected rows here (JSONL)."
 )
+@click.option(
+    "--runner",
+    metavar="NAME",
+    help="Prepare on Apache Beam: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner, ...",
+)
+@click.option(
+    "--beam-option",
+    "beam_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="One of Beam's pipeline options, for example direct_num_workers=2. Repeatable.",
+)
 @one_line_errors
 def prepare(
     config_path: str,
@@ -419,18 +432,29 @@ def prepare(
     table: str | None,
     media: str | None,
     rejects: str | None,
+    runner: str | None,
+    beam_options: tuple[str, ...],
 ) -> None:
     """Prepare films once, as ArrayRecord files split by release date.
 
     Prepared data of the same content and split is found again and not prepared anew.
+    With --runner, the workers of a Beam runner decode the media; table, media and data.prepared
+    must lie on a file system that they share with this machine. The outcome is the same.
 
     \b
     Examples:
       mfp data prepare
       mfp data prepare --table films.csv --media media/ --rejects rejects.jsonl
+      mfp data prepare --table /nfs/films.csv --media /nfs/media \\
+        --set data.prepared=/nfs/prepared \\
+        --runner FlinkRunner --beam-option flink_master=flink:8081 --beam-option parallelism=64
     """
+    if beam_options and runner is None:
+        raise click.UsageError("--beam-option: is for Beam; name its --runner too")
+    if runner is not None:  # importing Beam logs that a part of it that we do not use is missing
+        logging.getLogger().addFilter(lambda record: "apitools" not in str(record.msg))
     config = _load(config_path, overrides, table, media)
-    dataset = _prepare(config.data, quiet=False)
+    dataset = _prepare(config.data, quiet=False, runner=runner, beam_options=beam_options)
     if rejects is not None:
         lines = "".join(json.dumps(reject) + "\n" for reject in dataset.rejects)
         Path(rejects).write_text(lines, encoding="utf-8")
@@ -453,14 +477,20 @@ def _load(
     return configs.load(config_path, (*films, *overrides))
 
 
-def _prepare(config: Any, quiet: bool, silent: bool = False) -> Any:
+def _prepare(
+    config: Any,
+    quiet: bool,
+    silent: bool = False,
+    runner: str | None = None,
+    beam_options: tuple[str, ...] = (),
+) -> Any:
     """The dataset, prepared with a progress count, its rejected rows summed up."""
     from mfp.data import dataset
     from mfp.report.progress import CountingProgress
 
     with CountingProgress("preparing films", quiet=quiet) as progress:
         warn = (lambda _: None) if silent else (lambda m: click.echo(m, err=True))
-        found = dataset.prepare(config, warn, progress.advance)
+        found = dataset.prepare(config, warn, progress.advance, runner, beam_options)
     rejects = found.rejects
     if rejects and not quiet:
         for reject in rejects[:3]:

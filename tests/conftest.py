@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
@@ -20,6 +21,10 @@ SHARED_FILMS = ROOT.parent / "shared" / "data" / "films"
 
 needs_shared_films = pytest.mark.skipif(
     not SHARED_FILMS.is_dir(), reason="the folder ../shared/data/films is not here"
+)
+needs_beam = pytest.mark.skipif(
+    importlib.util.find_spec("apache_beam") is None,
+    reason="Apache Beam is not installed (pip install 'mfp[beam]')",
 )
 
 

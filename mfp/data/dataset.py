@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import importlib.util
 import json
 import logging
 import shutil
@@ -71,14 +72,26 @@ def prepare(
     config: DataConfig,
     warn: Callable[[str], None] = print,
     on_film: Callable[[], None] = lambda: None,
+    runner: str | None = None,
+    runner_options: Sequence[str] = (),
 ) -> Dataset:
     """Open the prepared dataset of a config, preparing it first where its content is new.
 
     `warn` is told of unknown columns, `on_film` after each film that is written.
 
+    Args:
+      runner: an Apache Beam runner that prepares it (see `builder.beam`), for example
+        DataflowRunner; None prepares it here. The outcome is the same; `on_film` is not told.
+      runner_options: Beam's pipeline options, "key=value".
+
     Raises:
-      ConfigError: the source is missing, or a split has no films.
+      ConfigError: the source is missing, a split has no films, or Beam is not installed.
+      PipelineError: the runner failed.
     """
+    if runner is not None and importlib.util.find_spec("apache_beam") is None:
+        raise ConfigError(
+            f"--runner {runner}: Apache Beam is not installed; run: pip install 'mfp[beam]'"
+        )
     source = open_source(config, warn)
     fingerprint = _fingerprint(source, config)
     name = f"{source.name}-{fingerprint[:16]}"
@@ -112,7 +125,13 @@ def prepare(
         rejects_file = folder / "rejects.jsonl"
         if not rejects_file.exists():  # written last: its absence means unprepared or half-prepared
             try:
-                _write(builder)
+                _remove(builder)
+                if runner is None:
+                    _write(builder)
+                else:
+                    from mfp.data.builder import beam
+
+                    beam.write(builder, config, runner, runner_options)
             except movie_feedback.EmptySplitError as split:
                 raise ConfigError(
                     f"data.split: no film falls into {split}; {_suggestion(source, rejects)}"
@@ -175,10 +194,14 @@ def _fingerprint(source: Source, config: DataConfig) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _write(builder: Any) -> None:
-    """Run TFDS, whose announcements ("Downloading ...") would only puzzle a reader."""
+def _remove(builder: Any) -> None:
+    """What a preparation that did not end left behind."""
     folder = Path(builder.data_dir)
     if folder.exists():
         shutil.rmtree(folder)
+
+
+def _write(builder: Any) -> None:
+    """Run TFDS, whose announcements ("Downloading ...") would only puzzle a reader."""
     with contextlib.redirect_stdout(None):
         builder.download_and_prepare()

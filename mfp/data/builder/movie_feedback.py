@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import tensorflow_datasets as tfds
@@ -17,10 +18,11 @@ from mfp.data import media
 from mfp.data.builder import records
 from mfp.data.sources import Source
 from mfp.dates import PartialDate
-from mfp.film import Film
 from mfp.tables import Record, Reject
 
 SPLITS = ("train", "validation", "test")
+# What is not a split: a row that cannot be used, a film released after the test years.
+REJECTED, LATER = "rejected", "later"
 
 
 def split_of(date: PartialDate | None, config: SplitConfig) -> str | None:
@@ -42,12 +44,28 @@ class EmptySplitError(ValueError):
     """No film falls into a split; the message is its name."""
 
 
+def routed(source: Source, config: SplitConfig) -> Iterator[tuple[str, Record | Reject]]:
+    """Every record of a source in its order, with its split, or with REJECTED or LATER."""
+    for record in source.records():
+        if isinstance(record, Reject):
+            yield REJECTED, record
+            continue
+        date = record.film.release_date
+        split = record.split or split_of(date, config)
+        if split is None and date is None:
+            reason = "is missing; a film without a date belongs to no split"
+            yield REJECTED, Reject(record.place, "release_date", reason)
+        else:
+            yield split or LATER, record
+
+
 @dataclasses.dataclass
 class FilmsConfig(tfds.core.BuilderConfig):
     """A source and its split, and who hears of its films.
 
     `on_reject` is told what could not be used, `on_film` that a film was written, `on_later`
-    that one was released after the test years.
+    that one was released after the test years. `on_beam` gives the Beam transform that yields
+    a split's examples, where Beam prepares them; then the other three are told nothing.
     """
 
     source: Source | None = None
@@ -57,6 +75,7 @@ class FilmsConfig(tfds.core.BuilderConfig):
     on_reject: Callable[[Reject], None] = print
     on_film: Callable[[], None] = lambda: None
     on_later: Callable[[], None] = lambda: None
+    on_beam: Callable[[str], Any] | None = None
 
 
 class MovieFeedback(tfds.core.GeneratorBasedBuilder):
@@ -73,53 +92,56 @@ class MovieFeedback(tfds.core.GeneratorBasedBuilder):
             disable_shuffling=True,  # keep the order of the source
         )
 
-    def _split_generators(self, dl_manager: Any) -> dict[str, Iterator[tuple[str, dict]]]:
-        return {name: self._generate_examples(name) for name in SPLITS}
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        generate = self.builder_config.on_beam or self._generate_examples
+        return {name: generate(name) for name in SPLITS}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
         # One pass over the source per split: memory stays flat for a source of any length.
         config = self.builder_config
         first_pass = split == SPLITS[0]
         empty = True
-        for record in config.source.records():
+        for of, record in routed(config.source, config.split):
             if isinstance(record, Reject):
                 if first_pass:
                     config.on_reject(record)
-                continue
-            date = record.film.release_date
-            of = record.split or split_of(date, config.split)
-            if of is None and first_pass:
-                if date is None:
-                    reason = "is missing; a film without a date belongs to no split"
-                    config.on_reject(Reject(record.place, "release_date", reason))
-                else:
-                    config.on_later()
-            if of == split:
+            elif of == split:
                 empty = False
                 config.on_film()
-                film, files = _with_media(record, config)
-                key = film.id or f"{record.place.row:012d}"
-                yield key, records.encode(film, record.outcome, files)
+                key = record.film.id or f"{record.place.row:012d}"
+                yield (
+                    key,
+                    example(
+                        record,
+                        config.source.media_folder,
+                        config.image_size,
+                        config.video_frames,
+                        config.on_reject,
+                    ),
+                )
+            elif of == LATER and first_pass:
+                config.on_later()
         if empty:  # TFDS would fail too, but not say why
             raise EmptySplitError(split)
 
 
-def _with_media(record: Record, config: FilmsConfig) -> tuple[Film, dict[str, bytes]]:
-    """The film with its media bytes; a file that cannot be used is reported and left out."""
+def example(
+    record: Record,
+    folder: Path | None,
+    image_size: int,
+    video_frames: int,
+    on_reject: Callable[[Reject], None],
+) -> dict[str, Any]:
+    """The TFDS example of a film. A media file that cannot be used is reported and left out."""
     film, files = record.film, {}
-    assert config.source is not None
     for name in media.MEDIA_FIELDS:
         relative = getattr(film, name)
-        if not relative or config.source.media_folder is None:
+        if not relative or folder is None:
             continue
         try:
-            files[name] = media.prepare(
-                name,
-                media.locate(name, relative, config.source.media_folder),
-                config.image_size,
-                config.video_frames,
-            )
+            path = media.locate(name, relative, folder)
+            files[name] = media.prepare(name, path, image_size, video_frames)
         except media.MediaError as error:
-            config.on_reject(Reject(record.place, name, str(error)))
+            on_reject(Reject(record.place, name, str(error)))
             film = dataclasses.replace(film, **cast(dict[str, Any], {name: ""}))
-    return film, files
+    return records.encode(film, record.outcome, files)
