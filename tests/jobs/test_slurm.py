@@ -62,7 +62,9 @@ class Cluster:
 
     def job(self, job: str) -> dict[str, str]:
         """JobId, JobState, Restarts, ExitCode and the rest of `scontrol show job`."""
-        return dict(re.findall(r"(\S+?)=(\S*)", self.run("scontrol", "--oneliner", "show", "job", job)))
+        return dict(
+            re.findall(r"(\S+?)=(\S*)", self.run("scontrol", "--oneliner", "show", "job", job))
+        )
 
     def output(self, job: str) -> str:
         file = self.folder / f"{self.job(job)['JobId']}.out"
@@ -83,7 +85,7 @@ class Cluster:
         self.wait(text, lambda: text in self.output(job), job)
 
     def start_now(self, job: str) -> None:
-        """A requeued job would rest for two minutes; in the same second its node would refuse it."""
+        """A requeued job would rest for two minutes. Its nodes refuse it in the same second."""
         self.run("scontrol", "update", f"JobId={job}", "StartTime=now+2seconds")
 
 
@@ -203,7 +205,12 @@ def test_a_preempted_training_resumes_to_the_same_metrics(
     run = tmp_path / "preempted" / "debug-0"
     cluster.wait("step 4", lambda: bool(log(run)) and log(run)[-1]["step"] >= 4, job, seconds=120)
     urgent = cluster.run(
-        "sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--output=/dev/null", "--wrap=true"
+        "sbatch",
+        "--parsable",
+        "--partition=urgent",
+        "--nodes=2",
+        "--output=/dev/null",
+        "--wrap=true",
     ).strip()
     cluster.wait_for_state("COMPLETED", urgent)
     cluster.wait_for_state("PENDING", job)
