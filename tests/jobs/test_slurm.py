@@ -90,13 +90,19 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("slurm")
     try:
         subprocess.run([CLUSTER, "start", folder], check=True, timeout=60)
         yield Cluster(folder)
     finally:
         subprocess.run([CLUSTER, "stop", folder], check=True, timeout=60)
+
+
+@pytest.fixture
+def cluster(nodes: Cluster) -> Iterator[Cluster]:
+    yield nodes
+    nodes.run("scancel", "--me")  # what a failed test left in the queue
 
 
 @pytest.fixture
