@@ -32,12 +32,12 @@ pytestmark = [
 # Stands for mfp in the tests of the batch file alone: notes how it was called, and where it is
 # to wait, stops on a signal as mfp does.
 PROGRAM = """#!/usr/bin/env bash
-[[ $1 == data ]] && exit
 echo "$SLURM_PROCID of $SLURM_NTASKS: $*"
 trap 'echo "saved"; exit 138' USR1
 trap 'echo "saved"; exit 143' TERM
+[[ $SLURM_PROCID != "${FAILS:-}" ]] || exit 1
 [[ ! -e $WAIT || ${SLURM_RESTART_COUNT:-0} -gt 0 ]] || for _ in {1..600}; do sleep 0.1; done
-exit "${CODE:-0}"
+[[ -z ${CODE:-} ]] || { sleep 1; exit "$CODE"; }
 """
 
 
@@ -124,8 +124,8 @@ def test_each_node_runs_a_task_of_the_shipped_command(cluster, program):
     runs = program["RUNS"]
     arguments = (
         "train --quiet --distributed --config configs/base.toml --set seed=0"
-        f' --set data.prepared="{runs}/prepared" --set train.epochs=2'
-        f" --set parallel.mode=sharded --run {runs}/base-0"
+        f' --set parallel.mode=sharded --set data.prepared="{runs}/prepared"'
+        f" --set train.epochs=2 --run {runs}/base-0"
     )
     assert calls(cluster.output(job)) == [f"{i} of 2: {arguments}" for i in range(2)]
 
@@ -177,9 +177,10 @@ def test_a_cancelled_job_saves_and_stays_cancelled(cluster, program):
 
 
 def test_a_failed_job_is_not_tried_again(cluster, program):
-    job = cluster.submit(**program, CODE="1")
+    """The other task must not be stopped by SIGTERM: it would answer as after a preemption."""
+    job = cluster.submit(**program, FAILS="1", CODE="3")
     cluster.wait_for_state("FAILED", job)
-    assert cluster.job(job)["ExitCode"] == "1:0"
+    assert cluster.job(job)["ExitCode"] == "3:0"
     assert cluster.job(job)["Restarts"] == "0"
 
 
