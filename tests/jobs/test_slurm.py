@@ -41,6 +41,9 @@ trap 'echo "saved"; exit 143' TERM
 """
 
 
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
+
+
 @dataclass(frozen=True)
 class Cluster:
     folder: Path
@@ -72,9 +75,11 @@ class Cluster:
 
     def wait(self, what: str, condition: Callable[[], bool], job: str, seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
-        while not condition():
-            found = f"{self.job(job)}\n{self.output(job)}"
-            assert time.monotonic() < deadline, f"no sign of '{what}':\n{found}"
+        while True:
+            over = self.job(job)["JobState"] in ENDED or time.monotonic() > deadline
+            if condition():
+                return
+            assert not over, f"no sign of '{what}':\n{self.job(job)}\n{self.output(job)}"
             time.sleep(0.2)
 
     def wait_for_state(self, state: str, *jobs: str, seconds: float = 60) -> None:
