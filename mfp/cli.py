@@ -1,7 +1,8 @@
 """The command `mfp`: prepare films, train, evaluate, export. Click only; imports stay light.
 
-Exit codes: 0 done; 1 it cannot be done, one line says why; 2 wrong usage; 130 and 143 stopped
-by SIGINT or SIGTERM (training has saved its state: run again to resume).
+Exit codes: 0 done; 1 it cannot be done, one line says why; 2 wrong usage; 3 another process of
+the run died (134 if it was process 0); 130 and 143 stopped by SIGINT or SIGTERM (training has saved
+its state: run again to resume; of several processes it is enough that one was asked).
 """
 
 from __future__ import annotations
@@ -97,6 +98,34 @@ def main() -> None:
 @_MEDIA
 @click.option("--run", "run_path", type=click.Path(file_okay=False), help="Default: runs/<name>.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the result.")
+@click.option(
+    "--distributed",
+    is_flag=True,
+    help="One of several processes of a run, started by the same command on every machine; "
+    "SLURM and Kubernetes are detected.",
+)
+@click.option(
+    "--coordinator",
+    envvar="JAX_COORDINATOR_ADDRESS",
+    metavar="HOST:PORT",
+    help="With --distributed: where process 0 is reached. [env: JAX_COORDINATOR_ADDRESS]",
+)
+@click.option(
+    "--processes",
+    "count",
+    envvar="JAX_NUM_PROCESSES",
+    type=click.IntRange(1),
+    metavar="N",
+    help="With --distributed: how many there are. [env: JAX_NUM_PROCESSES]",
+)
+@click.option(
+    "--process",
+    "index",
+    envvar="JAX_PROCESS_ID",
+    type=click.IntRange(0),
+    metavar="I",
+    help="With --distributed: which one this is, from 0. [env: JAX_PROCESS_ID]",
+)
 @one_line_errors
 def train(
     config_path: str,
@@ -105,6 +134,10 @@ def train(
     media: str | None,
     run_path: str | None,
     quiet: bool,
+    distributed: bool,
+    coordinator: str | None,
+    count: int | None,
+    index: int | None,
 ) -> None:
     """Prepare the films, train, evaluate on later films, export a bundle.
 
@@ -115,24 +148,43 @@ def train(
       mfp train
       mfp train --config configs/debug.toml
       mfp train --table films.csv --set name=mine --set data.split.train_until=2018-12-31
+      mfp train --config configs/gpu.toml --distributed     under srun, or in every pod
     """
     config = _load(config_path, overrides, table, media)
+    path = Path(run_path or Path("runs") / config.name)
+    if not distributed:
+        from mfp.training.processes import ALONE
+
+        _train(config, path, quiet, ALONE)
+        return
+    from mfp.training import processes
+
+    with processes.joined(coordinator, count, index, config.parallel.dead_after) as joined:
+        _train(config, path, quiet or joined.index > 0, joined)
+
+
+def _train(config: Any, path: Path, quiet: bool, processes: Any) -> None:
+    """Train, evaluate and export as one process of a run; process 0 writes and speaks."""
     from mfp.report.progress import TrainingProgress
     from mfp.training import loop, session
     from mfp.training.run import RunFolder
 
-    run = RunFolder(Path(run_path or Path("runs") / config.name))
-    dataset = _prepare(config.data, quiet)
+    run = RunFolder(path, writer=processes.index == 0)
+    with processes.first():
+        dataset = _prepare(config.data, quiet, silent=not run.writer)
     progress = TrainingProgress(quiet=quiet)
     try:
-        trained = loop.train(config, dataset, run, progress)
+        trained = loop.train(config, dataset, run, progress, processes)
     except loop.Interrupted as stopped:
-        click.echo(f"{run.path}: {stopped}. Run the same command to resume.", err=True)
+        if run.writer:
+            click.echo(f"{run.path}: {stopped}. Run the same command to resume.", err=True)
         sys.exit(128 + stopped.number)
     progress.say(
         f"trained for {trained.seconds:.0f} s; the best epoch ended at step {trained.step}"
     )
     report = session.evaluate_run(run, config, dataset, trained, progress)
+    if not run.writer:
+        return
     _show_report(report)
     if not run.bundle.exists():
         progress.say("exporting the bundle")
@@ -278,13 +330,14 @@ def _load(
     return configs.load(config_path, (*films, *overrides))
 
 
-def _prepare(config: Any, quiet: bool) -> Any:
+def _prepare(config: Any, quiet: bool, silent: bool = False) -> Any:
     """The dataset, prepared with a progress count, its rejected rows summed up."""
     from mfp.data import dataset
     from mfp.report.progress import CountingProgress
 
     with CountingProgress("preparing films", quiet=quiet) as progress:
-        found = dataset.prepare(config, lambda m: click.echo(m, err=True), progress.advance)
+        warn = (lambda _: None) if silent else (lambda m: click.echo(m, err=True))
+        found = dataset.prepare(config, warn, progress.advance)
     rejects = found.rejects
     if rejects and not quiet:
         for reject in rejects[:3]:

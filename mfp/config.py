@@ -144,6 +144,13 @@ def _check(config: Config) -> None:
         raise ConfigError("targets.verdict.thresholds: must be three rising numbers")
     if not config.name or Path(config.name).name != config.name or config.name.startswith("."):
         raise ConfigError(f"name: {config.name!r} cannot be a folder name")
+    if config.train.batch_size % config.train.accumulate:
+        raise ConfigError(
+            f"train.batch_size: {config.train.batch_size} cannot be divided into "
+            f"{config.train.accumulate} parts (train.accumulate)"
+        )
+    if config.parallel.model_devices > 1 and config.parallel.mode != "sharded":
+        raise ConfigError("parallel.model_devices: needs parallel.mode = 'sharded'")
     if any(width < 1 for width in config.model.fusion.hidden) or not config.model.fusion.hidden:
         raise ConfigError("model.fusion.hidden: must be a list of positive widths")
 

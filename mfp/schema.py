@@ -258,15 +258,32 @@ class TrainConfig:
     # Shapes that long texts are padded to: films of like length share a batch, and a batch is
     # padded to the next of this many lengths. One compilation each; 1 pads all to the longest.
     length_buckets: int = bounded(1, low=1, high=16)
+    # A batch is computed in so many parts, one after another, and their gradients are added: the
+    # same step in less memory.
+    accumulate: int = bounded(1, low=1)
+    # What of the forward pass is computed again for the gradient instead of being kept: nothing,
+    # or all but the results of matrix products.
+    rematerialise: Literal["none", "elementwise"] = "none"
     log_every: int = bounded(10, low=1)  # steps
     checkpoint_every: int = bounded(50, low=1)  # steps, besides one at the end of each epoch
 
 
 @dataclass(frozen=True)
 class ParallelConfig:
-    """How a step is spread over the devices of this machine."""
+    """How a step is spread over devices and processes.
 
-    mode: Literal["jit", "pmap"] = "jit"  # pmap: the batch is split over all local devices
+    jit: one device. pmap: the batch is split over all devices, each holds the whole state.
+    sharded: so is the batch, and large parameters are split too, over a mesh.
+    """
+
+    mode: Literal["jit", "pmap", "sharded"] = "jit"
+    # sharded: so many devices of one machine share large parameters; the rest split the batch.
+    model_devices: int = bounded(1, low=1)
+    shard_at_least: int = bounded(65_536, low=1)  # elements of a parameter worth splitting
+    # bfloat16: the network computes in it; parameters, losses and reductions stay float32.
+    precision: Literal["float32", "bfloat16"] = "float32"
+    # Several processes: seconds without a sign of life until the others give one up for dead.
+    dead_after: int = bounded(60, low=2)
 
 
 @dataclass(frozen=True)

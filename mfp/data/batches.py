@@ -20,6 +20,10 @@ from mfp.data import targets
 from mfp.data.features import Arrays, FeatureSpec
 from mfp.film import Film, Outcome
 
+# (i, n): the i-th of n equal parts of a batch's rows, which is what one of n processes reads.
+Share = tuple[int, int]
+WHOLE: Share = (0, 1)
+
 
 @dataclass(frozen=True)
 class Pool:
@@ -69,32 +73,52 @@ class FilmArrays:
         widths = {n: c.shape[-1] for n, c in self.columns.items() if n.startswith("texts/")}
         return [name for name, width in widths.items() if 2 * width >= max(widths.values())]
 
-    def rows(self, indices: np.ndarray, size: int, buckets: int = 1) -> Arrays:
+    def rows(
+        self, indices: np.ndarray, size: int, buckets: int = 1, share: Share = WHOLE
+    ) -> Arrays:
         """The batch of the films at `indices`, padded to `size` rows of weight 0.
 
         Long texts are cut to the shortest of `buckets` lengths that holds all of the batch.
 
         Padding repeats the first film of the batch: real values, so that nothing in the
         network meets an input that no film has.
+
+        Args:
+          share: read only this part of the rows; the parts, one after another, are the batch.
         """
+        mine = part(size, share)
         padded = np.full(size, indices[0], np.intp)
         padded[: len(indices)] = indices
-        batch = {name: column[padded] for name, column in self.columns.items()}
-        batch |= {name: pool.content[pool.index[padded]] for name, pool in self.media.items()}
+        read = padded[mine]
+        batch = {name: column[read] for name, column in self.columns.items()}
+        batch |= {name: pool.content[pool.index[read]] for name, pool in self.media.items()}
         for name in batch:
             if name.startswith("weights/"):
-                batch[name][len(indices) :] = 0
+                batch[name][max(0, len(indices) - mine.start) :] = 0
         if buckets > 1:
-            used = [_used(batch[name]) / batch[name].shape[-1] for name in self.long_texts]
-            share = max(1, int(np.ceil(max(used, default=0) * buckets))) / buckets
+            # Of the whole batch: all parts have one shape.
+            used = [_used(c := self.columns[n][indices]) / c.shape[-1] for n in self.long_texts]
+            length = max(1, int(np.ceil(max(used, default=0) * buckets))) / buckets
             for name in self.long_texts:
-                batch[name] = batch[name][..., : int(np.ceil(share * batch[name].shape[-1]))]
+                batch[name] = batch[name][..., : int(np.ceil(length * batch[name].shape[-1]))]
         return batch
 
 
 def _used(ids: np.ndarray) -> int:
     """Tokens of the longest text."""
     return int(np.count_nonzero(ids, axis=-1).max(initial=0))
+
+
+def part(size: int, share: Share) -> slice:
+    """The rows of a batch of `size` that a share is.
+
+    Raises:
+      ValueError: the batch cannot be divided so.
+    """
+    i, n = share
+    if not 0 <= i < n or size % n:
+        raise ValueError(f"no part {i} of {n} equal parts of a batch of {size}")
+    return slice(i * size // n, (i + 1) * size // n)
 
 
 def film_arrays(
@@ -147,8 +171,19 @@ def _inputs(
 class TrainingBatches:
     """The endless sequence of training batches; `self[k]` depends on (seed, k) alone."""
 
-    def __init__(self, films: FilmArrays, batch_size: int, seed: int, buckets: int = 1):
+    def __init__(
+        self,
+        films: FilmArrays,
+        batch_size: int,
+        seed: int,
+        buckets: int = 1,
+        share: Share = WHOLE,
+    ):
+        """Args:
+        share: `self[k]` is only this part of batch k; all parts have the same shapes.
+        """
         self._films, self._size, self._seed, self._buckets = films, batch_size, seed, buckets
+        self._share = share
         self.per_epoch = -(-len(films) // batch_size)
         # Grain reshuffles each epoch from (seed, epoch); an epoch sees every film once.
         self._shuffled = grain.MapDataset.range(len(films)).seed(seed).shuffle().repeat()
@@ -176,7 +211,7 @@ class TrainingBatches:
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def __getitem__(self, k: int) -> Arrays:
-        return self._films.rows(self.indices(k), self._size, self._buckets)
+        return self._films.rows(self.indices(k), self._size, self._buckets, self._share)
 
 
 # Batches that are sorted by length together.
@@ -188,11 +223,15 @@ def _chunks(order: np.ndarray, size: int) -> list[np.ndarray]:
 
 
 def once(
-    films: FilmArrays, batch_size: int, buckets: int = 1
+    films: FilmArrays, batch_size: int, buckets: int = 1, share: Share = WHOLE
 ) -> Iterator[tuple[Arrays, np.ndarray]]:
-    """Every film once, as (batch, which films its first rows are); the last batch is padded."""
+    """Every film once, as (batch, which films its first rows are); the last batch is padded.
+
+    Args:
+      share: the arrays are only this part of each batch, the indices are of the whole batch.
+    """
     order = np.arange(len(films))
     if buckets > 1:
         order = np.argsort(films.text_fill(), kind="stable")
     for indices in _chunks(order, batch_size):
-        yield films.rows(indices, batch_size, buckets), indices
+        yield films.rows(indices, batch_size, buckets, share), indices

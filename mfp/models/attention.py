@@ -10,8 +10,9 @@ from flax import linen as nn
 def masked_softmax(scores: jax.Array, mask: jax.Array) -> jax.Array:
     """Softmax over the last axis among the positions where mask is true; all zero where none is.
 
-    Shapes: [..., T], [..., T] -> [..., T].
+    In float32 whatever the scores are. Shapes: [..., T], [..., T] -> [..., T].
     """
+    scores = scores.astype(jnp.float32)
     shifted = jnp.where(mask, scores, -jnp.inf)
     # With no true position the maximum is -inf: use 0, so that no NaN enters the gradient.
     top = jnp.max(shifted, axis=-1, keepdims=True)
@@ -33,4 +34,5 @@ class AdditiveAttention(nn.Module):
             jnp.tanh(nn.Dense(self.hidden, name="project")(x_BxTxD))
         )[..., 0]
         weights = masked_softmax(scores, mask_BxT)
-        return jnp.einsum("bt,btd->bd", weights, x_BxTxD), weights
+        pooled = jnp.einsum("bt,btd->bd", weights, x_BxTxD)  # summed in float32, as the weights are
+        return pooled.astype(x_BxTxD.dtype), weights

@@ -98,7 +98,7 @@ class Convolution(nn.Module):
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         shape = (self.size, self.size, x_BxHxWxC.shape[-1], self.channels)
         kernel = self.param("kernel", he_normal, shape)
-        return convolve(x_BxHxWxC, kernel, self.stride)
+        return convolve(x_BxHxWxC.astype(kernel.dtype), kernel, self.stride)
 
 
 class Norm(nn.Module):

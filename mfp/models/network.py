@@ -39,6 +39,7 @@ class Network(nn.Module):
 
     shape: NetworkShape
     config: ModelConfig
+    dtype: Any = jnp.float32  # of the modality vectors and the fusion; the heads are in float32
 
     @nn.compact
     def __call__(self, inputs: Mapping[str, jax.Array], *, train: bool = False) -> dict[str, Any]:
@@ -96,6 +97,8 @@ class Network(nn.Module):
                 inputs[f"videos/{field}"], inputs[f"frames/{field}"], train=train
             )
         present = {name: inputs[f"present/{name}"] for name in vectors}
+        vectors = {name: vector.astype(self.dtype) for name, vector in vectors.items()}
         fused = Fusion(config.fusion, name="fusion")(vectors, present, train=train)
+        fused = fused.astype(jnp.float32)
         outputs = Heads(shape.targets, name="heads")(fused)
         return {"outputs": outputs, "attention": attention, "maps": maps, "embedding": fused}

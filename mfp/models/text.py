@@ -26,7 +26,7 @@ class SequenceEncoder(nn.Module):
             return self._convolution(x_BxTxD, mask_BxT)
         if config.encoder == "transformer":
             x = nn.Dense(config.hidden, name="widen")(x_BxTxD)
-            x = x + sinusoids(x.shape[1], config.hidden)
+            x = x + sinusoids(x.shape[1], config.hidden).astype(x.dtype)
             for i in range(config.layers):
                 layer = TransformerLayer(config.heads, config.dropout, name=f"layer_{i}")
                 x = layer(x, mask_BxT, train=train)
@@ -106,7 +106,8 @@ class TextEncoder(nn.Module):
             name="embedding",
         )(ids_BxT)
         x = SequenceEncoder(config, name="sequence")(drop(x), mask, train=train)
-        pooled, weights = Pooling(config, name="pooling")(x, mask)
+        pooled, weights = Pooling(config, name="pooling")(x, mask)  # pooled in float32
+        pooled = pooled.astype(x.dtype)
         if self.ngram_size and ngrams_BxG is not None:
             bag = NgramBag(self.ngram_size, config, name="ngrams")(ngrams_BxG, train=train)
             pooled = jnp.concatenate([pooled, bag], axis=-1)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from mfp.config import Config
@@ -50,14 +51,35 @@ def init_params(network: Network, spec: FeatureSpec, seed: int) -> Any:
     return jax.jit(network.init)(key, example_inputs(spec))["params"]
 
 
-def apply_function(network: Network) -> Apply:
-    """apply(params, batch, dropout key); no key means evaluation, without dropout."""
+def apply_function(network: Network, config: Config | None = None) -> Apply:
+    """apply(params, batch, dropout key); no key means evaluation, without dropout.
+
+    Parameters and outputs are float32. Without a config, so is all between; with one, what
+    `parallel.precision` says, and `train.rematerialise` decides what the gradient keeps.
+    """
+    if config is not None and config.parallel.precision == "bfloat16":
+        network = network.clone(dtype=jnp.bfloat16)
 
     def apply(params: Any, batch: Any, key: jax.Array | None) -> Any:
         rngs = None if key is None else {"dropout": key}
-        return network.apply({"params": params}, batch, train=key is not None, rngs=rngs)
+        cast = _cast(params, network.dtype)
+        found = network.apply({"params": cast}, batch, train=key is not None, rngs=rngs)
+        return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), found)
 
+    if config is not None and config.train.rematerialise == "elementwise":
+        return jax.checkpoint(apply, policy=_is_product)
     return apply
+
+
+def _cast(params: Any, dtype: Any) -> Any:
+    """Parameters in the type of the computation: all but those of the heads."""
+    cast = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
+    return {**cast, "heads": params["heads"]}
+
+
+def _is_product(primitive: Any, *_: Any, **__: Any) -> bool:
+    """Whether an operation's result is dear: a matrix product or a convolution."""
+    return primitive in (jax.lax.dot_general_p, jax.lax.conv_general_dilated_p)
 
 
 def objective(config: Config, spec: FeatureSpec) -> Objective:

@@ -66,16 +66,17 @@ class Checkpoints:
 
     def save(self, state: TrainState, meta: dict[str, Any], loss: float | None = None) -> None:
         """Write in the background; `loss` is the validation loss where one was just measured."""
-        step = int(state.step)
+        step = int(jax.device_get(state.step))
         if step == self.last:
             return  # the same bits are there already
-        saved = self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state._asdict()), meta=ocp.args.JsonSave(meta)
-            ),
-            metrics=None if loss is None else {"loss": loss},
-        )
+        with jax.transfer_guard("allow"):  # of several processes, each copies its part to the host
+            saved = self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state._asdict()), meta=ocp.args.JsonSave(meta)
+                ),
+                metrics=None if loss is None else {"loss": loss},
+            )
         if not saved:  # Orbax says no by returning False
             raise CheckpointError(f"{self.folder}: step {step} was not saved")
 

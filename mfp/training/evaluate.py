@@ -18,6 +18,7 @@ from mfp.data.features import FeatureSpec
 from mfp.models import heads
 from mfp.models.network import Network
 from mfp.training import assemble, baselines, losses, metrics, parallel
+from mfp.training.parallel import Runner
 from mfp.training.step import Objective, mean_losses
 
 
@@ -25,6 +26,7 @@ from mfp.training.step import Objective, mean_losses
 class Evaluator:
     """The compiled evaluation of a network; every film counts exactly once."""
 
+    runner: Runner
     compiled: Callable[..., Any]
     objective: Objective
     batch_size: int
@@ -32,7 +34,8 @@ class Evaluator:
 
     @classmethod
     def build(cls, network: Network, spec: FeatureSpec, config: Config) -> Evaluator:
-        apply, targets = assemble.apply_function(network), spec.targets
+        apply, targets = assemble.apply_function(network, config), spec.targets
+        runner = parallel.evaluation_runner(config.parallel, config.train.batch_size)
 
         def evaluate(params, batch):
             outputs = apply(params, batch, None)["outputs"]
@@ -40,7 +43,8 @@ class Evaluator:
             return natural, losses.target_losses(outputs, batch)
 
         return cls(
-            parallel.compile_evaluation(evaluate),
+            runner,
+            runner.compile_evaluation(evaluate),
             assemble.objective(config, spec),
             config.train.batch_size,
             config.train.length_buckets,
@@ -49,11 +53,15 @@ class Evaluator:
     def __call__(
         self, params: Any, films: FilmArrays
     ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """Predictions {target: [N] or [N, C]} in natural units, and mean losses."""
+        """Predictions {target: [N] or [N, C]} in natural units, and mean losses.
+
+        Each process computes its share of every batch, and all get the whole.
+        """
         predictions: dict[str, np.ndarray] = {}
         sums: dict[str, np.ndarray] = {}
-        for batch, indices in batches.once(films, self.batch_size, self.buckets):
-            natural, found = parallel.on_host(self.compiled(params, parallel.to_device(batch)))
+        params = self.runner.place_for_evaluation(params)
+        for batch, indices in batches.once(films, self.batch_size, self.buckets, self.runner.share):
+            natural, found = parallel.on_host(self.compiled(params, self.runner.place_rows(batch)))
             for name, y in natural.items():
                 whole = predictions.setdefault(name, np.zeros((len(films), *y.shape[1:]), y.dtype))
                 whole[indices] = y[: len(indices)]

@@ -51,7 +51,10 @@ def write_bundle(
     program = export_program(forecast, spec, params)
     check_agreement(program, forecast, spec, params)
     (partial / manifest.PROGRAM).write_bytes(program)
-    with ocp.StandardCheckpointer() as checkpointer:
+    # Of several processes only this one exports: Orbax must not wait for the others.
+    here = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
+    with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
         checkpointer.save((partial / manifest.PARAMS).absolute(), params)
     document = Manifest(
         files=manifest.file_hashes(partial),

@@ -26,7 +26,8 @@ from mfp.report.progress import TrainingProgress
 from mfp.training import assemble, metrics, optim
 from mfp.training.checkpoint import Checkpoints
 from mfp.training.evaluate import Evaluator
-from mfp.training.parallel import Runner, on_host, to_device
+from mfp.training.parallel import Runner, on_host
+from mfp.training.processes import ALONE, Processes
 from mfp.training.run import RunFolder, write_json
 from mfp.training.step import Objective, TrainState, init_state, mean_losses, train_step
 from mfp.training.vectors import start_from_vectors
@@ -71,7 +72,13 @@ class Trained:
     seconds: float
 
 
-def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingProgress) -> Trained:
+def train(
+    config: Config,
+    dataset: Dataset,
+    run: RunFolder,
+    progress: TrainingProgress,
+    processes: Processes = ALONE,
+) -> Trained:
     """Train in a run folder from wherever it stands, and return the best parameters.
 
     The result depends on config and data only: a run that was interrupted and resumed ends in
@@ -82,16 +89,22 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
       Interrupted: a signal came; the state is saved.
       TrainingError: the loss is not finite.
     """
-    resuming = run.begin(config, dataset)
-    if not (resuming and run.features_file.exists()):
-        progress.say("fitting features on the training films")
-        write_json(run.features_file, fit(dataset.splits["train"], config).to_json())
+    with processes.first():
+        resuming = run.begin(config, dataset)
+        if not (resuming and run.features_file.exists()):
+            progress.say("fitting features on the training films")
+            write_json(run.features_file, fit(dataset.splits["train"], config).to_json())
     spec = run.read_features()
     if spec.absent:
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
     splits = {s: film_arrays(films, spec, config.targets) for s, films in dataset.splits.items()}
+    runner = Runner(config.parallel, config.train.batch_size, config.train.accumulate)
     batches = TrainingBatches(
-        splits["train"], config.train.batch_size, config.seed, config.train.length_buckets
+        splits["train"],
+        config.train.batch_size,
+        config.seed,
+        config.train.length_buckets,
+        runner.share,
     )
     total = batches.per_epoch * config.train.epochs
 
@@ -99,20 +112,20 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
     objective = assemble.objective(config, spec)
     tx = optim.optimizer(config.optimizer, total)
     rates = np.asarray(jax.vmap(optim.schedule(config.optimizer, total))(np.arange(total)))
-    runner = Runner(config.parallel, config.train.batch_size)
     step_function = runner.compile(
         partial(
             train_step,
-            apply=assemble.apply_function(network),
+            apply=assemble.apply_function(network, config),
             tx=tx,
             objective=objective,
             ema=config.optimizer.ema,
+            accumulate=config.train.accumulate,
         )
     )
     evaluator = Evaluator.build(network, spec, config)
     params = assemble.init_params(network, spec, config.seed)
     state = init_state(start_from_vectors(params, spec, config), tx)
-    key = runner.replicate(jax.random.key(config.seed))
+    key = runner.place_key(jax.random.key(config.seed))
 
     with Checkpoints(run.checkpoints) as checkpoints, _signals() as received, progress:
         memory = Memory()
@@ -122,28 +135,30 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
             progress.say(f"resuming after step {int(state.step)} of {total}")
         step = int(state.step)
         run.truncate_log(step)
-        template, state = on_host(state), runner.replicate(state)
+        template, state = on_host(state), runner.place_state(state)
         started = time.perf_counter() - memory.seconds
         finished = _finished(memory, config, step, total)
         progress.begin(step, total, batches.per_epoch, config.train.batch_size)
         pending: tuple[int, Any] | None = None
+        told: Any = None  # of signals, by all processes, with the step before
         # Nothing may slip between host and device unseen.
         with jax.transfer_guard("disallow"):
             while not finished:
-                state, sums = step_function(state, runner.place(batches[step]), key)
+                signal_here = received[0] if received else 0
+                placed = runner.place(batches[step], signal_here)
+                earlier, (state, sums, told) = told, step_function(state, placed, key)
                 step += 1
                 # The losses of the step before are read while this one computes.
                 _log(pending, run, config, objective, rates, batches.per_epoch, progress)
                 pending = (step, sums)
-                stopping = bool(received)
+                stopping = runner.stop(received[0] if received else 0, earlier)
                 epoch_ends = step % batches.per_epoch == 0
-                saving = epoch_ends or stopping or step % config.train.checkpoint_every == 0
+                saving = epoch_ends or stopping > 0 or step % config.train.checkpoint_every == 0
                 if saving:  # the log holds every step that a checkpoint holds, and no NaN is saved
                     _log(pending, run, config, objective, rates, batches.per_epoch, progress)
                     pending = None
                 if epoch_ends:
-                    averaged = to_device(on_host(state.ema))
-                    predictions, held_out = evaluator(averaged, splits["validation"])
+                    predictions, held_out = evaluator(state.ema, splits["validation"])
                     scores = metrics.evaluate(splits["validation"].truth, predictions)
                     memory.see(held_out["loss"], step)
                     epoch = step // batches.per_epoch
@@ -152,9 +167,9 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
                 if saving:
                     memory.seconds = time.perf_counter() - started
                     loss = held_out["loss"] if epoch_ends else None
-                    checkpoints.save(on_host(state), asdict(memory), loss)
+                    checkpoints.save(runner.savable(state), asdict(memory), loss)
                 if stopping:
-                    raise Interrupted(received[0], step)
+                    raise Interrupted(stopping, step)
                 finished = _finished(memory, config, step, total)
         if checkpoints.best is None:
             raise TrainingError(f"{run.path}: no epoch was finished; remove the folder and rerun")

@@ -1,55 +1,237 @@
-"""Devices: the only file that says jit, pmap and device_put."""
+"""Devices: the only file that says jit, pmap, Mesh and device_put.
+
+One pure step serves three modes:
+
+  jit      one device
+  pmap     a batch's rows are split over all devices of all processes, each device holds the whole
+           state, and the step itself adds up gradients and weights
+  sharded  one program over a mesh: rows are split over its axis "data", large parameters over
+           its axis "model" by `partition`, and XLA adds up what it must
+
+Where there are several processes, each builds the rows of its own devices, `Runner.share`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
 
 from mfp.config import ConfigError, ParallelConfig
+from mfp.data.batches import Share
 
-AXIS = "data"
+DATA, MODEL = "data", "model"
+_STOP = "stop"  # the key of a batch under which processes tell each other of signals
+
+
+def partition(shape: tuple[int, ...], model_devices: int, at_least: int) -> PartitionSpec:
+    """Which axis of an array of the train state is split over the model axis.
+
+    The longest that the devices divide, the last of equal ones, of an array (an embedding table,
+    a kernel) of two axes or more and `at_least` so many elements; every other array stands whole
+    on each device. A function of the shape alone, so that moments and averages lie where their
+    parameter does.
+    """
+    if model_devices > 1 and len(shape) >= 2 and np.prod(shape) >= at_least:
+        fitting = [axis for axis, length in enumerate(shape) if length % model_devices == 0]
+        if fitting:
+            axis = max(fitting, key=lambda axis: (shape[axis], axis))
+            return PartitionSpec(*(MODEL if a == axis else None for a in range(len(shape))))
+    return PartitionSpec()
 
 
 class Runner:
-    """Compiled steps of one parallel mode, and batches placed where they run."""
+    """Compiled functions of one parallel mode, and arrays placed where they run.
 
-    def __init__(self, config: ParallelConfig, batch_size: int):
-        self._pmap = config.mode == "pmap"
-        self._devices = jax.local_devices()
-        if self._pmap and batch_size % len(self._devices):
+    Raises:
+      ConfigError: the mode does not fit the devices, or they cannot divide the batch.
+    """
+
+    def __init__(
+        self,
+        config: ParallelConfig,
+        batch_size: int,
+        accumulate: int = 1,
+        devices: Sequence[jax.Device] | None = None,
+    ):
+        """By default on all devices of all processes."""
+        devices = jax.devices() if devices is None else devices
+        here, processes = jax.process_index(), jax.process_count()
+        self._config = config
+        self._local = [device for device in devices if device.process_index == here]
+        if config.mode == "jit":
+            if processes > 1:
+                raise ConfigError(
+                    "parallel.mode: 'jit' is one device of one process; choose 'pmap' or "
+                    f"'sharded' for {processes} processes"
+                )
+            self._local = self._local[:1]
+        elif len(self._local) % config.model_devices:
+            raise ConfigError(
+                f"parallel.model_devices: {config.model_devices} do not divide the "
+                f"{len(self._local)} devices of a process"
+            )
+        used = self._local if config.mode == "jit" else devices
+        # In the order of the processes, so that each has rows that follow one another.
+        used = sorted(used, key=lambda device: (device.process_index, device.id))
+        grid = np.array(used).reshape(-1, config.model_devices)
+        self._mesh = jax.sharding.Mesh(grid, (DATA, MODEL))
+        self._local_mesh = jax.sharding.Mesh(np.array(self._local), (DATA,))
+        if batch_size % (len(grid) * accumulate):
+            parts = f" in {accumulate} parts each" if accumulate > 1 else ""
             raise ConfigError(
                 f"train.batch_size: {batch_size} cannot be divided among "
-                f"{len(self._devices)} devices (parallel.mode = 'pmap')"
+                f"{len(grid)} devices{parts} (parallel.mode = '{config.mode}')"
             )
+        self.share: Share = (here, processes)
 
     def compile(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """step(state, batch, key, axis_name=...) compiled; the state's buffers are donated."""
-        if not self._pmap:
-            return jax.jit(partial(step, axis_name=None), donate_argnums=0)
-        # out_axes=None is right only because the step psums all that it returns.
-        return jax.pmap(partial(step, axis_name=AXIS), AXIS, in_axes=(None, 0, None), out_axes=None)
+        """step(state, batch, key, axis_name=...) -> (state, sums), compiled.
 
-    def replicate(self, tree: Any) -> Any:
-        """The same values where the compiled step expects its state and key."""
-        if not self._pmap:
-            return jax.device_put(tree, self._devices[0])
-        mesh = jax.sharding.Mesh(np.array(self._devices), (AXIS,))
-        everywhere = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
-        return jax.device_put(tree, everywhere)
+        The compiled function also returns what `stop` reads. The state's buffers are donated.
+        """
 
-    def place(self, batch: Mapping[str, np.ndarray]) -> Any:
-        """A host batch on the devices, split along its rows under pmap."""
-        if not self._pmap:
-            return jax.device_put(dict(batch), self._devices[0])
-        n = len(self._devices)
-        split = {k: v.reshape(n, v.shape[0] // n, *v.shape[1:]) for k, v in batch.items()}
-        mesh = jax.sharding.Mesh(np.array(self._devices), (AXIS,))
-        rows = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(AXIS))
-        return jax.device_put(split, rows)
+        def stepped(state: Any, batch: Mapping[str, jax.Array], key: jax.Array, axis_name: Any):
+            rows = {name: array for name, array in batch.items() if name != _STOP}
+            key = jax.random.wrap_key_data(key)
+            state, sums = step(state, rows, key, axis_name=axis_name)
+            signal = jnp.max(batch[_STOP])
+            if axis_name:
+                signal = jax.lax.pmax(signal, axis_name)
+            return state, sums, signal
+
+        if self._config.mode == "pmap":
+            # out_axes=None is right only because the step adds up all that it returns.
+            return jax.pmap(
+                partial(stepped, axis_name=DATA),
+                DATA,
+                in_axes=(None, 0, None),
+                out_axes=None,
+                donate_argnums=0,
+            )
+
+        def fixed(state: Any, batch: Mapping[str, jax.Array], key: jax.Array):
+            state, sums, signal = stepped(state, batch, key, None)
+            if self._config.mode == "sharded":  # else XLA may move a parameter elsewhere
+                layout = jax.tree.map(lambda leaf: self._sharding(leaf.shape), state)
+                state = jax.lax.with_sharding_constraint(state, layout)
+            return state, sums, signal
+
+        return jax.jit(fixed, donate_argnums=0)
+
+    def compile_evaluation(self, apply: Callable[..., Any]) -> Callable[..., Any]:
+        """apply(params, batch) compiled; every process gets the outputs of all rows."""
+        if self._config.mode == "jit":
+            return jax.jit(apply)
+        return jax.jit(apply, out_shardings=NamedSharding(self._mesh, PartitionSpec()))
+
+    def place_state(self, state: Any) -> Any:
+        """A state from the host where the compiled step expects it."""
+        if self._config.mode == "jit":
+            return jax.device_put(state, self._local[0])
+        if self._config.mode == "pmap":
+            return jax.device_put(state, NamedSharding(self._local_mesh, PartitionSpec()))
+        return self._spread(state)
+
+    def place_key(self, key: jax.Array) -> Any:
+        """A random key where the compiled step expects it: as plain numbers, for pmap of several
+        processes would bring a typed key from the host in every step."""
+        return self.place_state(on_host(jax.random.key_data(key)))
+
+    def place(self, batch: Mapping[str, np.ndarray], signal: int = 0) -> Any:
+        """This process's share of a batch, its rows split over its devices.
+
+        Args:
+          signal: the number of a signal that this process has received, 0 for none.
+        """
+        share = len(self._mesh.devices) // self.share[1]
+        told = {**batch, _STOP: np.full(share, signal, np.int32)}
+        if self._config.mode != "pmap":
+            return self._rows(told)
+        split = {k: v.reshape(share, v.shape[0] // share, *v.shape[1:]) for k, v in told.items()}
+        return jax.device_put(split, NamedSharding(self._local_mesh, PartitionSpec(DATA)))
+
+    def stop(self, signal: int, told: jax.Array | None) -> int:
+        """The signal to stop for, 0 for none: the same in all processes after the same step.
+
+        Args:
+          signal: what this process received.
+          told: what the last step but one returned, which is read without waiting.
+        """
+        if self.share[1] == 1:
+            return signal
+        return 0 if told is None else int(on_host(told))
+
+    def savable(self, state: Any) -> Any:
+        """A placed state as a checkpoint takes it: of several processes, each writes its part."""
+        if self.share[1] == 1:
+            return on_host(state)
+        if self._config.mode == "sharded":
+            return state
+        everywhere = NamedSharding(self._mesh, PartitionSpec())
+
+        def joined(leaf: jax.Array) -> jax.Array:  # pmap returns what this process alone can see
+            copies = [shard.data for shard in leaf.addressable_shards]
+            return jax.make_array_from_single_device_arrays(leaf.shape, everywhere, copies)
+
+        return jax.tree.map(joined, state)
+
+    def place_for_evaluation(self, params: Any) -> Any:
+        """Parameters, from the host or as the step left them, where evaluation expects them."""
+        if self._config.mode == "jit":
+            return jax.device_put(params, self._local[0])
+        if self._config.mode == "pmap":
+            params = on_host(params)
+        return self._spread(params)
+
+    def place_rows(self, batch: Mapping[str, np.ndarray]) -> Any:
+        """This process's share of a batch where evaluation expects it."""
+        return self._rows(batch)
+
+    def _rows(self, batch: Mapping[str, np.ndarray]) -> dict[str, jax.Array]:
+        if self._config.mode == "jit":
+            return jax.device_put(dict(batch), self._local[0])
+        rows = NamedSharding(self._mesh, PartitionSpec(DATA))
+        return {name: _joined(rows, array, self.share[1]) for name, array in batch.items()}
+
+    def _spread(self, tree: Any) -> Any:
+        """Whole arrays on the mesh, the large ones split."""
+
+        def placed(leaf: Any) -> jax.Array:
+            sharding = self._sharding(leaf.shape)
+            if isinstance(leaf, jax.Array) and leaf.sharding == sharding:
+                return leaf
+            return _joined(sharding, np.asarray(on_host(leaf)))
+
+        return jax.tree.map(placed, tree)
+
+    def _sharding(self, shape: tuple[int, ...]) -> NamedSharding:
+        config = self._config
+        spec = partition(shape, config.model_devices, config.shard_at_least)
+        return NamedSharding(self._mesh, spec)
+
+
+def _joined(sharding: NamedSharding, local: np.ndarray, parts: int = 1) -> jax.Array:
+    """The array of which each process has an equal part of the rows, or all of it."""
+    shape = (local.shape[0] * parts, *local.shape[1:]) if parts > 1 else local.shape
+    with jax.transfer_guard_host_to_device("allow"):  # jax does not count this as explicit
+        return jax.make_array_from_process_local_data(sharding, local, shape)
+
+
+def evaluation_runner(config: ParallelConfig, batch_size: int) -> Runner:
+    """The runner of a config; one device where this machine's devices do not fit its mode."""
+    try:
+        return Runner(config, batch_size)
+    except ConfigError:
+        if jax.process_count() > 1:
+            raise
+        return Runner(replace(config, mode="jit", model_devices=1), batch_size)
 
 
 def compile_evaluation(apply: Callable[..., Any]) -> Callable[..., Any]:

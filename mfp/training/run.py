@@ -16,8 +16,9 @@ from mfp.data.features import FeatureSpec
 class RunFolder:
     """runs/<name>/: config.json, features.json, checkpoints/, log.jsonl, metrics.json, bundle/."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, writer: bool = True):
+        """Of several processes one is the `writer` of log, metrics and bundle."""
+        self.path, self.writer = path, writer
         self.config_file = path / "config.json"
         self.features_file = path / "features.json"
         self.checkpoints = path / "checkpoints"
@@ -37,7 +38,9 @@ class RunFolder:
             write_json(self.config_file, document)
             return False
         old, fingerprint = self.read_config()
-        changed = configs.differences(old, config)
+        changed = [
+            line for line in configs.differences(old, config) if line.split(":")[0] not in _MAY_CHANGE
+        ]
         if changed:
             raise ConfigError(
                 f"{self.path}: holds a run of another config ({'; '.join(changed[:5])}); "
@@ -70,7 +73,7 @@ class RunFolder:
 
     def truncate_log(self, step: int) -> None:
         """Drop log lines after a step: a resumed run writes them again."""
-        if not self.log_file.exists():
+        if not self.writer or not self.log_file.exists():
             return
         kept = []
         for line in self.log_file.read_text(encoding="utf-8").splitlines(keepends=True):
@@ -82,8 +85,21 @@ class RunFolder:
         write_text(self.log_file, "".join(kept))
 
     def log(self, line: dict[str, Any]) -> None:
+        if not self.writer:
+            return
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
+
+
+# Where a run is computed, not what: it may go on elsewhere, equal to the rounding of float32 (but
+# for dropout under pmap, which each device draws for itself).
+_MAY_CHANGE = (
+    "parallel.mode",
+    "parallel.model_devices",
+    "parallel.shard_at_least",
+    "parallel.dead_after",
+    "train.rematerialise",
+)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -103,12 +103,17 @@ def evaluate_run(
     progress: TrainingProgress,
     save: bool = True,
 ) -> dict[str, Any]:
-    """Metrics on validation and test films beside the baselines; saved to metrics.json."""
+    """Metrics on validation and test films beside the baselines; saved to metrics.json.
+
+    All processes of a run predict; only the one that writes goes on to metrics, others get {}.
+    """
     progress.say("evaluating on held-out later films, and fitting the baselines on the same rows")
     network = assemble.build_network(config, trained.spec)
     evaluator = evaluate.Evaluator.build(network, trained.spec, config)
-    params = parallel.to_device(trained.params)
+    params = evaluator.runner.place_for_evaluation(trained.params)
     predictions = {s: evaluator(params, trained.splits[s])[0] for s in ("validation", "test")}
+    if not run.writer:
+        return {}
     report = evaluate.report(trained.spec, trained.splits, predictions)
     report["fingerprint"] = dataset.fingerprint
     report["seconds"] = round(trained.seconds, 3)

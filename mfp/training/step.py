@@ -1,4 +1,4 @@
-"""The train step: one pure function of arrays, the same under jit and pmap."""
+"""The train step: one pure function of arrays, the same under jit, pmap and sharded jit."""
 
 from __future__ import annotations
 
@@ -50,14 +50,17 @@ def train_step(
     tx: optax.GradientTransformation,
     objective: Objective,
     ema: float,
+    accumulate: int = 1,
     axis_name: str | None = None,
 ) -> tuple[TrainState, dict[str, losses.SumAndWeight]]:
     """One step of gradient descent: the new state, and (sum, weight) of each target's loss.
 
-    Dropout draws from (key, step) and, under pmap, from the shard as well: nothing but the step
-    is carried from one step to the next, so that a resumed run draws the same.
+    Dropout draws from (key, step) and, where there are several, from the part and under pmap the
+    shard: nothing but the step is carried from one step to the next, so that a resumed run draws
+    the same. Sharded jit draws what one device draws.
 
     Args:
+      accumulate: the batch is computed in so many parts, one after another, in less memory.
       axis_name: the pmap axis over which gradients and weights are summed.
     """
     key = jax.random.fold_in(key, state.step)
@@ -68,15 +71,19 @@ def train_step(
         key = jax.random.fold_in(key, jax.lax.axis_index(axis_name))
         weights = jax.lax.psum(weights, axis_name)
 
-    def data_loss(params):
-        found = losses.target_losses(apply(params, batch, key)["outputs"], batch)
+    def data_loss(params, part, part_key):
+        found = losses.target_losses(apply(params, part, part_key)["outputs"], part)
         total = sum(
             objective.loss_weights[name] * loss / jnp.where(weights[name] > 0, weights[name], 1.0)
             for name, (loss, _) in found.items()
         )
         return total, found
 
-    grads, found = jax.grad(data_loss, has_aux=True)(state.params)
+    gradient = jax.grad(data_loss, has_aux=True)
+    if accumulate > 1:
+        grads, found = _in_parts(gradient, state.params, batch, key, accumulate)
+    else:
+        grads, found = gradient(state.params, batch, key)
     if axis_name:
         grads, found = jax.lax.psum((grads, found), axis_name)
     if objective.l1 or objective.l2:  # once, after the sum over shards
@@ -86,6 +93,29 @@ def train_step(
     params = optax.apply_updates(state.params, updates)
     average = jax.tree.map(lambda old, new: ema * old + (1 - ema) * new, state.ema, params)
     return TrainState(state.step + 1, params, opt_state, average), found
+
+
+def _in_parts(
+    gradient: Callable[..., Any], params: Any, batch: Batch, key: jax.Array, parts: int
+) -> tuple[Any, dict[str, losses.SumAndWeight]]:
+    """The sums of gradients and losses over the parts of a batch.
+
+    Part a is the rows a, a + parts, ...: where the rows are split over devices in order, each
+    device has its share of every part, and no row moves.
+    """
+
+    def split(x: jax.Array) -> jax.Array:
+        return x.reshape(x.shape[0] // parts, parts, *x.shape[1:]).swapaxes(0, 1)
+
+    def add(total: Any, numbered: tuple[jax.Array, Batch]) -> tuple[Any, Any]:
+        a, part = numbered
+        grads, found = gradient(params, part, jax.random.fold_in(key, a))
+        return jax.tree.map(jnp.add, total, grads), found
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    numbered = (jnp.arange(parts), {name: split(x) for name, x in batch.items()})
+    grads, found = jax.lax.scan(add, zeros, numbered)
+    return grads, jax.tree.map(lambda each: jnp.sum(each, axis=0), found)
 
 
 def mean_losses(sums: Mapping[str, tuple[float, float]], objective: Objective) -> dict[str, float]:

@@ -26,13 +26,13 @@ def total(state, batch, key, *, axis_name):
 
 
 def test_a_batch_that_cannot_be_divided_is_refused():
-    with pytest.raises(ConfigError, match=r"train.batch_size: 30 cannot be divided among 4"):
+    with pytest.raises(ConfigError, match=r"train.batch_size: 30 cannot be divided among 8"):
         Runner(ParallelConfig("pmap"), 30)
     Runner(ParallelConfig("jit"), 30)
 
 
 def test_rows_are_split_in_order_under_pmap():
-    placed = Runner(ParallelConfig("pmap"), 8).place(BATCH)
+    placed = Runner(ParallelConfig("pmap"), 8, devices=jax.devices()[:4]).place(BATCH)
     assert placed["x"].shape == (4, 2, 3)
     shards = sorted(placed["x"].addressable_shards, key=lambda shard: shard.device.id)
     assert len({shard.device for shard in shards}) == 4
@@ -42,21 +42,21 @@ def test_rows_are_split_in_order_under_pmap():
 
 def test_state_stands_on_every_device_under_pmap_and_on_one_under_jit():
     tree = {"a": np.arange(3)}
-    many = Runner(ParallelConfig("pmap"), 8).replicate(tree)["a"]
-    assert [shard.data.shape for shard in many.addressable_shards] == [(3,)] * 4
-    one = Runner(ParallelConfig("jit"), 8).replicate(tree)["a"]
+    many = Runner(ParallelConfig("pmap"), 8).place_state(tree)["a"]
+    assert [shard.data.shape for shard in many.addressable_shards] == [(3,)] * 8
+    one = Runner(ParallelConfig("jit"), 8).place_state(tree)["a"]
     assert one.devices() == {jax.local_devices()[0]}
 
 
-@pytest.mark.parametrize("mode", ["jit", "pmap"])
+@pytest.mark.parametrize("mode", ["jit", "pmap", "sharded"])
 def test_a_compiled_step_transfers_nothing_by_itself_and_compiles_once(mode):
     runner = Runner(ParallelConfig(mode), 8)
     step = runner.compile(total)
     traces.clear()
-    state, key = runner.replicate(jnp.zeros(())), runner.replicate(jax.random.key(0))
+    state, key = runner.place_state(jnp.zeros(())), runner.place_key(jax.random.key(0))
     with jax.transfer_guard("disallow"):
         for _ in range(3):
-            state, found = step(state, runner.place(BATCH), key)
+            state, found, _ = step(state, runner.place(BATCH), key)
     assert float(found) == BATCH["x"].sum()
     assert float(state) == 3 * BATCH["x"].sum()
     assert len(traces) == 1

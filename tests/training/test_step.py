@@ -12,7 +12,7 @@ import pytest
 
 from mfp.config import OptimizerConfig, ParallelConfig
 from mfp.data.batches import TrainingBatches
-from mfp.training import optim
+from mfp.training import assemble, optim
 from mfp.training.parallel import Runner
 from mfp.training.step import Objective, TrainState, init_state, mean_losses, train_step
 
@@ -150,10 +150,10 @@ def test_dropout_is_a_function_of_key_and_step():
 def test_every_shard_draws_its_own_dropout():
     tx = optax.sgd(0.0)
     step = partial(train_step, apply=noise, tx=tx, objective=Objective({"rating": 1.0}), ema=0.0)
-    runner = Runner(ParallelConfig("pmap"), 16)
+    runner = Runner(ParallelConfig("pmap"), 16, devices=jax.devices()[:4])
     batch = {name: np.tile(a, 4) for name, a in noise_batch().items()}
-    state = runner.replicate(init_state(PARAMS, tx))
-    _, found = runner.compile(step)(state, runner.place(batch), runner.replicate(KEY))
+    state = runner.place_state(jax.device_get(init_state(PARAMS, tx)))
+    _, found, _ = runner.compile(step)(state, runner.place(batch), runner.place_key(KEY))
     keys = [jax.random.fold_in(jax.random.fold_in(KEY, 0), shard) for shard in range(4)]
     drawn = np.concatenate([0.2 * jax.random.uniform(key, (4,)) for key in keys])
     np.testing.assert_allclose(found["rating"][0], np.sum(drawn**2), rtol=1e-6)
@@ -164,8 +164,8 @@ def test_penalties_are_added_once_whatever_the_number_of_shards():
     objective = Objective({"rating": 1.0, "hit": 0.5}, l1=0.2, l2=0.3)
     step = partial(train_step, apply=line, tx=tx, objective=objective, ema=0.0)
     runner = Runner(ParallelConfig("pmap"), 8)
-    state = runner.replicate(init_state(PARAMS, tx))
-    many, _ = runner.compile(step)(state, runner.place(batch), runner.replicate(KEY))
+    state = runner.place_state(jax.device_get(init_state(PARAMS, tx)))
+    many, _, _ = runner.compile(step)(state, runner.place(batch), runner.place_key(KEY))
     one, _ = one_step(batch, l1=0.2, l2=0.3)
     np.testing.assert_allclose(many.params["kernel"], one.params["kernel"], rtol=1e-5, atol=1e-6)
 
@@ -186,49 +186,122 @@ def test_each_optimizer_reduces_the_loss(name):
 
 
 def uneven(batch, k):
-    """Weights such that a mean over shards of their means would be wrong."""
+    """Weights such that a mean over shards, or over parts, of their means would be wrong."""
     rng = np.random.default_rng(k)
     for name in batch:
         if name.startswith("weights/"):
             batch[name] = batch[name] * (rng.uniform(size=32) < np.repeat([0.1, 0.9, 0.5, 1], 8))
-    batch["weights/rating"][8 * (k % 4) : 8 * (k % 4) + 8] = 0  # a shard without any
-    batch["weights/hit"][k % 32] = 1  # never none at all
+            batch[name] *= rng.uniform(0.2, 1, size=32)
+            batch[name][28:] = 0  # padding
+    batch["weights/rating"][4 * (k % 8) : 4 * (k % 8) + 4] = 0  # a shard without any
+    batch["weights/rating"][k % 4 :: 4] = 0  # and a part
+    batch["weights/hit"][k % 28] = 1  # never none at all
     return {name: a.astype(np.float32) if "weights/" in name else a for name, a in batch.items()}
 
 
-def ten_steps(still, mode, name="adamw"):
-    config = OptimizerConfig(name, learning_rate=0.02, l2=1e-3)
-    tx = optim.optimizer(config, 10)
+def ten_steps(still, config, devices=1, accumulate=1, name="adamw", apply=None):
+    optimizer = OptimizerConfig(name, learning_rate=0.02, l2=1e-3)
+    tx = optim.optimizer(optimizer, 10)
     objective = Objective({"rating": 1.0, "revenue": 0.4, "hit": 0.3}, l2=1e-3)
-    step = partial(train_step, apply=still.apply, tx=tx, objective=objective, ema=0.9)
-    runner = Runner(ParallelConfig(mode), 32)
+    step = partial(
+        train_step,
+        apply=apply or still.apply,
+        tx=tx,
+        objective=objective,
+        ema=0.9,
+        accumulate=accumulate,
+    )
+    runner = Runner(config, 32, accumulate, jax.devices()[:devices])
     compiled = runner.compile(step)
     batches = TrainingBatches(still.splits["train"], 32, seed=1)
     # The heads start at zero, where nothing below them has a gradient in the first step.
     params = jax.tree.map(lambda p: p + 0.05, still.params)
-    state, key = runner.replicate(init_state(params, tx)), runner.replicate(KEY)
+    state, key = runner.place_state(jax.device_get(init_state(params, tx))), runner.place_key(KEY)
     for k in range(10):
-        state, sums = compiled(state, runner.place(uneven(batches[k], k)), key)
+        state, sums, _ = compiled(state, runner.place(uneven(batches[k], k)), key)
     return state, sums
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_pmap_over_four_devices_equals_jit(still, name):
-    one, one_sums = ten_steps(still, "jit", name)
-    many, many_sums = ten_steps(still, "pmap", name)
-    assert isinstance(many, TrainState)
-    compared = 0
-    for a, b in zip(
-        jax.tree.leaves((one, one_sums)), jax.tree.leaves((many, many_sums)), strict=True
-    ):
-        assert len(b.addressable_shards) == 4
-        for shard in b.addressable_shards:  # replicas can differ silently
-            np.testing.assert_allclose(shard.data, a, rtol=1e-5, atol=1e-6)
-            compared += 1
-    assert compared > 4 * 20
+def assert_every_shard_equals(found, expected, devices):
+    """Replicas can differ silently, and shards can lie in the wrong place. Counts the split ones."""
+    split = 0
+    pairs = zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True)
+    for a, b in pairs:
+        assert len({shard.device for shard in b.addressable_shards}) == devices
+        whole = np.asarray(a)
+        for shard in b.addressable_shards:
+            np.testing.assert_allclose(shard.data, whole[shard.index], rtol=1e-5, atol=1e-6)
+        split += b.addressable_shards[0].data.shape != whole.shape
+    return split
+
+
+@pytest.fixture(scope="module")
+def one_device(still):
+    return {name: ten_steps(still, ParallelConfig("jit"), name=name) for name in ("sgd", "adamw")}
+
+
+SPLIT = ParallelConfig("sharded", model_devices=2, shard_at_least=1)
+
+
+@pytest.mark.parametrize(
+    ("config", "devices", "accumulate", "name"),
+    [
+        (ParallelConfig("pmap"), 2, 1, "adamw"),
+        (ParallelConfig("pmap"), 8, 1, "adamw"),
+        (ParallelConfig("pmap"), 8, 1, "sgd"),
+        (ParallelConfig("sharded"), 2, 1, "adamw"),
+        (ParallelConfig("sharded"), 8, 1, "adamw"),
+        (SPLIT, 2, 1, "adamw"),
+        (SPLIT, 8, 1, "adamw"),
+        # Not Adam, which blows the rounding of a sum's order up where gradients nearly cancel.
+        (ParallelConfig("jit"), 1, 4, "sgd"),
+        (ParallelConfig("pmap"), 8, 4, "sgd"),
+        (SPLIT, 8, 4, "sgd"),
+    ],
+)
+def test_ten_steps_are_those_of_one_device(still, one_device, config, devices, accumulate, name):
+    found = ten_steps(still, config, devices, accumulate, name)
+    split = assert_every_shard_equals(found, one_device[name], devices)
+    assert isinstance(found[0], TrainState)
+    assert (split > 20) == (config.model_devices > 1)
+
+
+def test_ten_steps_move_the_parameters(still, one_device):
     start = jax.tree.map(lambda p: p + 0.05, still.params)
-    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), one.params, start)
-    assert max(jax.tree.leaves(moved)) > 0.02  # they did train
+    for state, _ in one_device.values():
+        moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), state.params, start)
+        assert max(jax.tree.leaves(moved)) > 0.02
+
+
+def test_sharded_dropout_is_that_of_one_device(still, tiny, few):
+    """Whatever the mesh: the program is the same, and so are its draws."""
+    apply = assemble.apply_function(assemble.build_network(tiny, still.spec))
+    expected = ten_steps(still, ParallelConfig("jit"), name="sgd", apply=apply)
+    without = ten_steps(still, ParallelConfig("jit"), name="sgd")
+    kernels = [state.params["fusion"]["dense_0"]["kernel"] for state, _ in (expected, without)]
+    assert np.abs(kernels[0] - kernels[1]).max() > 1e-3  # it does drop
+    for config in (ParallelConfig("sharded"), SPLIT):
+        found = ten_steps(still, config, 8, name="sgd", apply=apply)
+        assert_every_shard_equals(found, expected, 8)
+
+
+def test_each_part_of_a_batch_draws_its_own_dropout():
+    tx = optax.sgd(0.0)
+    state = init_state(PARAMS, tx)
+    batch = {name: np.tile(a, 2) for name, a in noise_batch().items()}
+    _, found = train_step(
+        state,
+        batch,
+        KEY,
+        apply=noise,
+        tx=tx,
+        objective=Objective({"rating": 1.0}),
+        ema=0.0,
+        accumulate=2,
+    )
+    keys = [jax.random.fold_in(jax.random.fold_in(KEY, 0), part) for part in range(2)]
+    drawn = np.concatenate([0.2 * jax.random.uniform(key, (4,)) for key in keys])
+    np.testing.assert_allclose(found["rating"][0], np.sum(drawn**2), rtol=1e-6)
 
 
 def test_a_batch_padded_with_weightless_rows_gives_the_same_update(still):
