@@ -32,9 +32,14 @@ def cached(factory: pytest.TempPathFactory) -> Iterator[Path]:
     compilation_cache.reset_cache()
 
 
-def environment(factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a subprocess that shares the cache."""
-    return os.environ | {
+def settings(factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The variables by which a subprocess shares the cache."""
+    return {
         "JAX_COMPILATION_CACHE_DIR": str(cache_folder(factory)),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
     }
+
+
+def environment(factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a subprocess that shares the cache."""
+    return os.environ | settings(factory)
