@@ -23,7 +23,6 @@ from mfp.data.batches import FilmArrays, TrainingBatches
 from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 from mfp.data.fit import fit
-from mfp.data.prefetch import ahead
 from mfp.report.progress import TrainingProgress
 from mfp.training import assemble, metrics, optim
 from mfp.training.checkpoint import Checkpoints
@@ -131,11 +130,12 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
         progress.begin(step, total, batches.per_epoch, config.train.batch_size)
         pending: tuple[int, Any] | None = None
         # Nothing may slip between host and device unseen.
-        with jax.transfer_guard("disallow"), ahead(batches.since(step)) as upcoming:
+        with jax.transfer_guard("disallow"):
             while not finished:
-                state, sums = step_function(state, runner.place(next(upcoming)), key)
+                state, sums = step_function(state, runner.place(batches[step]), key)
                 step += 1
-                # The losses of the step before are read while this one computes.
+                # The losses of the step before, and the next batch, are read while this one
+                # computes: a thread that reads ahead was measured to add nothing to that.
                 _log(pending, run, config, objective, rates, batches.per_epoch, progress)
                 pending = (step, sums)
                 stopping = bool(received)
