@@ -11,7 +11,6 @@ split's arrays on disk, and only the rows of a batch are read.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -287,10 +286,6 @@ class TrainingBatches:
 
     def __getitem__(self, k: int) -> Arrays:
         return self._films.rows(self.indices(k), self._size, self._buckets, self._share)
-
-    def since(self, k: int) -> Iterator[Arrays]:
-        """Batch k, k + 1, and so on without end."""
-        return map(self.__getitem__, itertools.count(k))
 
 
 def _chunks(order: np.ndarray, size: int) -> list[np.ndarray]:

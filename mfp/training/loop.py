@@ -19,7 +19,6 @@ from mfp.data.batches import FilmArrays, TrainingBatches
 from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 from mfp.data.fit import fit
-from mfp.data.prefetch import ahead
 from mfp.report.progress import TrainingProgress
 from mfp.training import assemble, finite, metrics, optim, programs, signals
 from mfp.training.checkpoint import Checkpoints, Interval
@@ -144,14 +143,15 @@ def _train(
             finite.last_good_step_named(checkpoints),
             # Nothing may slip between host and device unseen.
             jax.transfer_guard("disallow"),
-            ahead(batches.since(step)) as upcoming,
         ):
             losses = StepLosses(config, objective, rates, batches.per_epoch, events, progress)
             wishes: Any = None  # of all processes, told with the step before
             while not finished:
                 earlier = wishes
+                # The step before computes meanwhile. A thread that reads further ahead was
+                # measured to add nothing to that.
                 with meter.input(losses.running):
-                    batch = runner.place(next(upcoming), _wish(asked, interval))
+                    batch = runner.place(batches[step], _wish(asked, interval))
                 with profiler.step(step + 1):
                     state, sums, wishes = step_function(state, batch, key)
                 step += 1

@@ -184,14 +184,6 @@ def test_a_share_that_is_none_is_refused(share: tuple[int, int]):
         TrainingBatches(TEXT_ARRAYS, 8, 0, share=share)
 
 
-@pytest.mark.parametrize("k", [0, 3, 60])
-def test_the_sequence_may_begin_anywhere(k: int):
-    found = TrainingBatches(TEXT_ARRAYS, 8, 1, buckets=4)
-    for i, batch in zip(range(k, k + 3), found.since(k), strict=False):
-        for name, column in TrainingBatches(TEXT_ARRAYS, 8, 1, buckets=4)[i].items():
-            np.testing.assert_array_equal(batch[name], column)
-
-
 def test_batches_of_many_windows_see_every_film_once_in_like_lengths():
     count, size = 70 * 8 + 3, 8  # two full windows of 32 batches, and seven
     rng = np.random.default_rng(0)
