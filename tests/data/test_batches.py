@@ -60,6 +60,28 @@ def test_padded_rows_weigh_nothing_and_are_real_films():
             np.testing.assert_array_equal(column, ARRAYS.columns[name][[4, 2, 4, 4, 4]])
 
 
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_the_shares_of_a_batch_one_after_another_are_the_batch(parts):
+    whole = TrainingBatches(ARRAYS, 8, seed=3, buckets=2)
+    shares = [TrainingBatches(ARRAYS, 8, 3, 2, share=(i, parts)) for i in range(parts)]
+    for k in range(2 * whole.per_epoch):
+        found = [share[k] for share in shares]
+        for name, column in whole[k].items():
+            assert len({part[name].shape for part in found}) == 1
+            np.testing.assert_array_equal(np.concatenate([p[name] for p in found]), column)
+    evaluated = [list(batches.once(ARRAYS, 8, 2, (i, parts))) for i in range(parts)]
+    for n, (batch, indices) in enumerate(batches.once(ARRAYS, 8, 2)):
+        for name, column in batch.items():
+            joined = np.concatenate([each[n][0][name] for each in evaluated])
+            np.testing.assert_array_equal(joined, column)
+        assert all((each[n][1] == indices).all() for each in evaluated)
+
+
+def test_a_batch_that_cannot_be_shared_is_an_error():
+    with pytest.raises(ValueError, match="no part 0 of 3 equal parts of a batch of 8"):
+        batches.part(8, (0, 3))
+
+
 def test_padding_leaves_the_films_as_they_were():
     before = {name: column.copy() for name, column in ARRAYS.columns.items()}
     ARRAYS.rows(np.array([4]), 5)

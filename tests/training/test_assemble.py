@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import jax
@@ -33,6 +34,7 @@ SHAPE = NetworkShape(
     ordered=frozenset({"cast"}),
     targets=("rating", "hit"),
 )
+TEXT = dataclasses.replace(SHAPE, sets=(), vocabulary_sizes=(), images=(), videos=())  # quick
 BFLOAT16 = Config(parallel=ParallelConfig(precision="bfloat16"))
 KEY = jax.random.key(3)
 
@@ -61,7 +63,13 @@ def inputs(rows=6):
     }
 
 
-def network(encoder="lstm", fusion="concatenation", pooling="attention", temporal="attention"):
+def network(
+    encoder="lstm",
+    fusion="concatenation",
+    pooling="attention",
+    temporal="attention",
+    shape=SHAPE,
+):
     text = TextModelConfig(
         encoder=encoder, pooling=pooling, embedding=8, hidden=8, heads=2, dropout=0.1
     )
@@ -71,7 +79,7 @@ def network(encoder="lstm", fusion="concatenation", pooling="attention", tempora
         video=VideoModelConfig(temporal=temporal, hidden=8),
         fusion=FusionConfig(fusion, width=8, rank=4, heads=2, hidden=(16,)),
     )
-    return Network(SHAPE, model)
+    return Network(shape, model)
 
 
 def drawn(module):
@@ -109,7 +117,8 @@ def test_sums_and_softmax_are_float32_and_products_bfloat16(variant):
     assert all(aval.dtype == jnp.float32 for aval in traced.out_avals)
     dtypes: dict[str, list] = {}
     for operation in operations(traced.jaxpr):
-        dtypes.setdefault(operation.primitive.name, []).append(operation.invars[0].aval.dtype)
+        if operation.invars:
+            dtypes.setdefault(operation.primitive.name, []).append(operation.invars[0].aval.dtype)
     floats = {
         name: [d for d in found if jnp.issubdtype(d, jnp.floating)]
         for name, found in dtypes.items()
@@ -119,13 +128,13 @@ def test_sums_and_softmax_are_float32_and_products_bfloat16(variant):
     assert set(floats["conv_general_dilated"]) == {jnp.dtype("bfloat16")}
     # In float32: the two layers of the numbers, pooling by weights, the heads.
     products = floats["dot_general"]
-    assert sum(d == jnp.bfloat16 for d in products) >= len(products) - 9
-    assert sum(d == jnp.bfloat16 for d in products) > 8
+    pooled = 2 if variant.get("pooling") == "max" else 3
+    assert sum(d == jnp.float32 for d in products) == 2 + pooled + 2
+    assert sum(d == jnp.bfloat16 for d in products) > 12
 
 
-@pytest.mark.parametrize("variant", VARIANTS[:2], ids=lambda v: v["encoder"])
-def test_bfloat16_is_close_to_float32(variant):
-    module = network(**variant)
+def test_bfloat16_is_close_to_float32():
+    module = network("transformer", "attention", shape=TEXT)
     params = drawn(module)
     exact = jax.jit(assemble.apply_function(module), static_argnums=2)(params, inputs(), None)
     apply = assemble.apply_function(module, BFLOAT16)
@@ -147,7 +156,7 @@ def test_without_a_config_all_is_float32():
 
 
 def test_rematerialising_changes_no_gradient_and_keeps_less():
-    module = network("transformer", "attention")
+    module = network("transformer", shape=TEXT)
     params = drawn(module)
     config = Config(train=TrainConfig(rematerialise="elementwise"))
 
