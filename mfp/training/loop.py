@@ -26,7 +26,7 @@ from mfp.report.progress import TrainingProgress
 from mfp.training import assemble, metrics, optim
 from mfp.training.checkpoint import Checkpoints
 from mfp.training.evaluate import Evaluator
-from mfp.training.parallel import Runner, on_host
+from mfp.training.parallel import Runner, Wish, on_host
 from mfp.training.processes import ALONE, Processes
 from mfp.training.run import RunFolder, write_json
 from mfp.training.step import Objective, TrainState, init_state, mean_losses, train_step
@@ -140,18 +140,17 @@ def train(
         finished = _finished(memory, config, step, total)
         progress.begin(step, total, batches.per_epoch, config.train.batch_size)
         pending: tuple[int, Any] | None = None
-        told: Any = None  # of signals, by all processes, with the step before
+        wishes: Any = None  # of all processes, told with the step before
         # Nothing may slip between host and device unseen.
         with jax.transfer_guard("disallow"):
             while not finished:
-                signal_here = received[0] if received else 0
-                placed = runner.place(batches[step], signal_here)
-                earlier, (state, sums, told) = told, step_function(state, placed, key)
+                placed, earlier = runner.place(batches[step], _wish(received)), wishes
+                state, sums, wishes = step_function(state, placed, key)
                 step += 1
                 # The losses of the step before are read while this one computes.
                 _log(pending, run, config, objective, rates, batches.per_epoch, progress)
                 pending = (step, sums)
-                stopping = runner.stop(received[0] if received else 0, earlier)
+                stopping = runner.agreed(_wish(received), earlier).stop
                 epoch_ends = step % batches.per_epoch == 0
                 saving = epoch_ends or stopping > 0 or step % config.train.checkpoint_every == 0
                 if saving:  # the log holds every step that a checkpoint holds, and no NaN is saved
@@ -175,6 +174,10 @@ def train(
             raise TrainingError(f"{run.path}: no epoch was finished; remove the folder and rerun")
         best, _ = checkpoints.restore(checkpoints.best, template)
     return Trained(spec, best.ema, splits, int(best.step), memory.seconds)
+
+
+def _wish(received: list[int]) -> Wish:
+    return Wish(stop=received[0] if received else 0)
 
 
 def _finished(memory: Memory, config: Config, step: int, total: int) -> bool:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,17 @@ from mfp.config import ConfigError, ParallelConfig
 from mfp.data.batches import Share
 
 DATA, MODEL = "data", "model"
-_STOP = "stop"  # the key of a batch under which processes tell each other of signals
+_WISH = "wish"  # the key of a batch under which processes tell each other what they would do
+
+
+class Wish(NamedTuple):
+    """What a process would do after a step, and all must do together. 0 is no wish."""
+
+    stop: int = 0  # the number of a signal that it received
+    save: int = 0  # 1: a checkpoint is due by its clock
+
+
+NO_WISH = Wish()
 
 
 def partition(shape: tuple[int, ...], model_devices: int, at_least: int) -> PartitionSpec:
@@ -94,17 +104,17 @@ class Runner:
     def compile(self, step: Callable[..., Any]) -> Callable[..., Any]:
         """step(state, batch, key, axis_name=...) -> (state, sums), compiled.
 
-        The compiled function also returns what `stop` reads. The state's buffers are donated.
+        The compiled function also returns what `agreed` reads. The state's buffers are donated.
         """
 
-        def stepped(state: Any, batch: Mapping[str, jax.Array], key: jax.Array, axis_name: Any):
-            rows = {name: array for name, array in batch.items() if name != _STOP}
+        def stepped(state: Any, batch: Any, key: jax.Array, axis_name: str | None) -> Any:
+            rows = {name: array for name, array in batch.items() if name != _WISH}
             key = jax.random.wrap_key_data(key)
             state, sums = step(state, rows, key, axis_name=axis_name)
-            signal = jnp.max(batch[_STOP])
+            wishes = jnp.max(batch[_WISH], axis=0)
             if axis_name:
-                signal = jax.lax.pmax(signal, axis_name)
-            return state, sums, signal
+                wishes = jax.lax.pmax(wishes, axis_name)
+            return state, sums, wishes
 
         if self._config.mode == "pmap":
             # out_axes=None is right only because the step adds up all that it returns.
@@ -116,12 +126,12 @@ class Runner:
                 donate_argnums=0,
             )
 
-        def fixed(state: Any, batch: Mapping[str, jax.Array], key: jax.Array):
-            state, sums, signal = stepped(state, batch, key, None)
+        def fixed(state: Any, batch: Any, key: jax.Array) -> Any:
+            state, sums, wishes = stepped(state, batch, key, None)
             if self._config.mode == "sharded":  # else XLA may move a parameter elsewhere
                 layout = jax.tree.map(lambda leaf: self._sharding(leaf.shape), state)
                 state = jax.lax.with_sharding_constraint(state, layout)
-            return state, sums, signal
+            return state, sums, wishes
 
         return jax.jit(fixed, donate_argnums=0)
 
@@ -144,29 +154,25 @@ class Runner:
         processes would bring a typed key from the host in every step."""
         return self.place_state(on_host(jax.random.key_data(key)))
 
-    def place(self, batch: Mapping[str, np.ndarray], signal: int = 0) -> Any:
-        """This process's share of a batch, its rows split over its devices.
-
-        Args:
-          signal: the number of a signal that this process has received, 0 for none.
-        """
+    def place(self, batch: Mapping[str, np.ndarray], wish: Wish = NO_WISH) -> Any:
+        """This process's share of a batch, its rows split over its devices, and its wish."""
         share = len(self._mesh.devices) // self.share[1]
-        told = {**batch, _STOP: np.full(share, signal, np.int32)}
+        told = {**batch, _WISH: np.tile(np.array(wish, np.int32), (share, 1))}
         if self._config.mode != "pmap":
             return self._rows(told)
         split = {k: v.reshape(share, v.shape[0] // share, *v.shape[1:]) for k, v in told.items()}
         return jax.device_put(split, NamedSharding(self._local_mesh, PartitionSpec(DATA)))
 
-    def stop(self, signal: int, told: jax.Array | None) -> int:
-        """The signal to stop for, 0 for none: the same in all processes after the same step.
+    def agreed(self, wish: Wish, wishes: jax.Array | None) -> Wish:
+        """What all processes do after this step: what any of them wished, the same in each.
 
         Args:
-          signal: what this process received.
-          told: what the last step but one returned, which is read without waiting.
+          wish: that of this process now, which counts where it is alone.
+          wishes: what the step before this one returned, so that reading waits for no device.
         """
         if self.share[1] == 1:
-            return signal
-        return 0 if told is None else int(on_host(told))
+            return wish
+        return NO_WISH if wishes is None else Wish(*on_host(wishes).tolist())
 
     def savable(self, state: Any) -> Any:
         """A placed state as a checkpoint takes it: of several processes, each writes its part."""

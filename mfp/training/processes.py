@@ -96,9 +96,10 @@ def joined(
     except BaseException as error:
         if _of_jax(error):  # a collective has lost a process: the watch will know which
             watch.join(dead_after + 3 * watch.interval)
-        watch.fail(str(error) or type(error).__name__)
+        code = getattr(error, "exit_code", 1)
+        watch.fail(str(error) or type(error).__name__, code)
         # At exit JAX would wait for the others, which are stopping without a word to it.
-        atexit.register(_exit, getattr(error, "exit_code", 1))
+        atexit.register(_exit, code)
         raise
     else:
         watch.finish()
@@ -120,7 +121,7 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         now = time.monotonic()
-        heard = {i: ("", now) for i in self._others}  # the last news of each, and when
+        heard = dict.fromkeys(self._others, ("", now))  # the last news of each, and when
         beat = 0
         while not self._over.wait(self.interval):
             before, now = now, time.monotonic()
@@ -134,7 +135,8 @@ class _Watch(threading.Thread):
             for i in self._others:
                 status = news.get(i, "")
                 if status.startswith("failed "):
-                    self._end(f"process {i} of {self._count} stopped: {status[7:]}")
+                    code, reason = status.split(" ", 2)[1:]
+                    self._end(f"process {i} of {self._count} ended: {reason}", int(code))
                 elif status != heard[i][0] or status == "done" or stalled:
                     heard[i] = (status, now)
                 elif now - heard[i][1] > self._dead_after:
@@ -151,9 +153,13 @@ class _Watch(threading.Thread):
             _wait_for(_DONE)
         self._tell("done", last=True)
 
-    def fail(self, reason: str) -> None:
-        """This process cannot go on: the others are told why, and process 0 waits till they know."""
-        self._tell(f"failed {reason.splitlines()[0][:500]}", last=True)
+    def fail(self, reason: str, code: int) -> None:
+        """This process cannot go on: the others are told why, and process 0 waits till they know.
+
+        Args:
+          code: with which it exits; above 128 it was asked to stop.
+        """
+        self._tell(f"failed {code} {reason.splitlines()[0][:500]}", last=True)
         end = time.monotonic() + 3 * self.interval
         while self._index == 0 and time.monotonic() < end:
             time.sleep(self.interval / 5)
@@ -167,9 +173,10 @@ class _Watch(threading.Thread):
             if last:
                 self._over.set()
 
-    def _end(self, reason: str) -> None:
-        """End this process, unless it is about to end by the same error itself."""
-        if self._over.wait(self.interval):
+    def _end(self, reason: str, code: int = 1) -> None:
+        """End this process, unless it is about to end by the same error or signal itself."""
+        asked = code > 128
+        if self._over.wait(self._dead_after if asked else self.interval):
             return
         self._tell("stopped", last=True)
         show_cursor = "\x1b[?25h" if sys.stderr.isatty() else ""  # a progress bar hides it
@@ -178,7 +185,7 @@ class _Watch(threading.Thread):
             "for all processes to resume from the last checkpoint.",
             file=sys.stderr,
         )
-        _exit(DIED)
+        _exit(code if asked else DIED)
 
 
 def _witness(index: int) -> subprocess.Popen | None:

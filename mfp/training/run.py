@@ -38,9 +38,7 @@ class RunFolder:
             write_json(self.config_file, document)
             return False
         old, fingerprint = self.read_config()
-        changed = [
-            line for line in configs.differences(old, config) if line.split(":")[0] not in _MAY_CHANGE
-        ]
+        changed = configs.differences(old, config)
         if changed:
             raise ConfigError(
                 f"{self.path}: holds a run of another config ({'; '.join(changed[:5])}); "
@@ -89,17 +87,6 @@ class RunFolder:
             return
         with self.log_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-
-
-# Where a run is computed, not what: it may go on elsewhere, equal to the rounding of float32 (but
-# for dropout under pmap, which each device draws for itself).
-_MAY_CHANGE = (
-    "parallel.mode",
-    "parallel.model_devices",
-    "parallel.shard_at_least",
-    "parallel.dead_after",
-    "train.rematerialise",
-)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -213,14 +213,12 @@ def test_the_step_and_the_evaluation_are_compiled_once(tiny, few, tmp_path, monk
             compiled.append(super().compile(step))
             return compiled[-1]
 
-    evaluation = parallel.compile_evaluation
-
-    def recorded(apply):
-        compiled.append(evaluation(apply))
-        return compiled[-1]
+        def compile_evaluation(self, apply):
+            compiled.append(super().compile_evaluation(apply))
+            return compiled[-1]
 
     monkeypatch.setattr(loop, "Runner", Recorded)
-    monkeypatch.setattr(parallel, "compile_evaluation", recorded)
+    monkeypatch.setattr(parallel, "Runner", Recorded)
     loop.train(tiny, few, RunFolder(tmp_path), Watched())
     assert len(compiled) == 2
     assert [parallel.compilations(function) for function in compiled] == [1, 1]

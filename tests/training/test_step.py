@@ -223,7 +223,7 @@ def ten_steps(still, config, devices=1, accumulate=1, name="adamw", apply=None):
 
 
 def assert_every_shard_equals(found, expected, devices):
-    """Replicas can differ silently, and shards can lie in the wrong place. Counts the split ones."""
+    """Replicas can differ silently, shards lie in the wrong place. Counts the split arrays."""
     split = 0
     pairs = zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True)
     for a, b in pairs:

@@ -1,0 +1,176 @@
+"""The network as pure functions: bfloat16 inside and float32 outside, and what a gradient keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mfp.config import (
+    Config,
+    FusionConfig,
+    ImageModelConfig,
+    ModelConfig,
+    ParallelConfig,
+    TextModelConfig,
+    TrainConfig,
+    VideoModelConfig,
+)
+from mfp.models.network import Network, NetworkShape
+from mfp.training import assemble
+
+SHAPE = NetworkShape(
+    numbers=3,
+    sets=(("people", ("cast",)),),
+    vocabulary_of=(("cast", "people"),),
+    vocabulary_sizes=(("people", 15),),
+    texts=(("plot", 30, 25),),
+    images=("poster",),
+    videos=("trailer",),
+    ordered=frozenset({"cast"}),
+    targets=("rating", "hit"),
+)
+TEXT = dataclasses.replace(SHAPE, sets=(), vocabulary_sizes=(), images=(), videos=())  # quick
+BFLOAT16 = Config(parallel=ParallelConfig(precision="bfloat16"))
+KEY = jax.random.key(3)
+
+
+def inputs(rows=6):
+    rng = np.random.default_rng(0)
+    ids = {"sets/cast": (15, 4), "texts/plot": (30, 7), "ngrams/plot": (25, 5)}
+    found = {
+        name: np.where(
+            np.arange(length) < rng.integers(0, length + 1, (rows, 1)),
+            rng.integers(1, size, (rows, length)),
+            0,
+        ).astype(np.int32)
+        for name, (size, length) in ids.items()
+    }
+    return found | {
+        "numbers/values": rng.normal(size=(rows, 3)).astype(np.float32),
+        "numbers/known": rng.integers(0, 2, (rows, 3)).astype(np.float32),
+        "images/poster": rng.integers(0, 256, (rows, 16, 16, 3)).astype(np.uint8),
+        "videos/trailer": rng.integers(0, 256, (rows, 2, 16, 16, 3)).astype(np.uint8),
+        "frames/trailer": rng.integers(0, 2, (rows, 2)).astype(bool),
+        **{
+            f"present/{m}": np.ones(rows, np.float32)
+            for m in ("numbers", "people", "plot", "poster", "trailer")
+        },
+    }
+
+
+def network(
+    encoder="lstm",
+    fusion="concatenation",
+    pooling="attention",
+    temporal="attention",
+    shape=SHAPE,
+):
+    text = TextModelConfig(
+        encoder=encoder, pooling=pooling, embedding=8, hidden=8, heads=2, dropout=0.1
+    )
+    model = ModelConfig(
+        text=text,
+        image=ImageModelConfig(widths=(4, 8), output=8),
+        video=VideoModelConfig(temporal=temporal, hidden=8),
+        fusion=FusionConfig(fusion, width=8, rank=4, heads=2, hidden=(16,)),
+    )
+    return Network(shape, model)
+
+
+def drawn(module):
+    """Parameters away from zero, where every part has an influence."""
+    like = jax.eval_shape(module.init, jax.random.key(0), inputs(2))["params"]
+    rng = np.random.default_rng(1)
+    return jax.tree.map(lambda p: rng.normal(scale=0.3, size=p.shape).astype(p.dtype), like)
+
+
+def operations(jaxpr) -> Iterator:
+    """Every operation of a program, inner programs included."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            for inner in value if isinstance(value, list | tuple) else [value]:
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from operations(inner)
+
+
+VARIANTS = [
+    {"encoder": "lstm"},
+    {"encoder": "gru", "fusion": "gated", "pooling": "mean", "temporal": "lstm"},
+    {"encoder": "cnn", "fusion": "bilinear", "pooling": "max"},
+    {"encoder": "transformer", "fusion": "attention", "pooling": "last"},
+]
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v["encoder"])
+def test_sums_and_softmax_are_float32_and_products_bfloat16(variant):
+    module = network(**variant)
+    params = jax.eval_shape(module.init, jax.random.key(0), inputs(2))["params"]
+    apply = assemble.apply_function(module, BFLOAT16)
+    traced = jax.make_jaxpr(apply)(params, inputs(), KEY)
+    assert all(aval.dtype == jnp.float32 for aval in traced.out_avals)
+    dtypes: dict[str, list] = {}
+    for operation in operations(traced.jaxpr):
+        if operation.invars:
+            dtypes.setdefault(operation.primitive.name, []).append(operation.invars[0].aval.dtype)
+    floats = {
+        name: [d for d in found if jnp.issubdtype(d, jnp.floating)]
+        for name, found in dtypes.items()
+    }
+    for name in ("reduce_sum", "exp"):
+        assert set(floats[name]) == {jnp.dtype("float32")}, name
+    assert set(floats["conv_general_dilated"]) == {jnp.dtype("bfloat16")}
+    # In float32: the two layers of the numbers, pooling by weights, the heads.
+    products = floats["dot_general"]
+    pooled = 2 if variant.get("pooling") == "max" else 3
+    assert sum(d == jnp.float32 for d in products) == 2 + pooled + 2
+    assert sum(d == jnp.bfloat16 for d in products) > 12
+
+
+def test_bfloat16_is_close_to_float32():
+    module = network("transformer", "attention", shape=TEXT)
+    params = drawn(module)
+    exact = jax.jit(assemble.apply_function(module), static_argnums=2)(params, inputs(), None)
+    apply = assemble.apply_function(module, BFLOAT16)
+    near = jax.jit(apply, static_argnums=2)(params, inputs(), None)
+    for a, b in zip(jax.tree.leaves(exact), jax.tree.leaves(near), strict=True):
+        assert b.dtype == jnp.float32
+        scale = float(np.abs(a).max())
+        # bfloat16 keeps 8 bits: 0.4 % of each number, and some layers of it.
+        np.testing.assert_allclose(b, a, atol=0.05 * scale)
+    assert any(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (exact, near)), strict=True))
+
+
+def test_without_a_config_all_is_float32():
+    module = network()
+    params = jax.eval_shape(module.init, jax.random.key(0), inputs(2))["params"]
+    traced = jax.make_jaxpr(assemble.apply_function(module))(params, inputs(), KEY)
+    found = {v.aval.dtype for op in operations(traced.jaxpr) for v in op.outvars}
+    assert jnp.dtype("bfloat16") not in found
+
+
+def test_rematerialising_changes_no_gradient_and_keeps_less():
+    module = network("transformer", shape=TEXT)
+    params = drawn(module)
+    config = Config(train=TrainConfig(rematerialise="elementwise"))
+
+    def residuals_and_gradient(apply):
+        def loss(params):
+            outputs = apply(params, inputs(64), KEY)["outputs"]
+            return sum(jnp.sum(y**2) for y in outputs.values())
+
+        kept = jax.eval_shape(lambda p: jax.vjp(loss, p)[1], params)
+        size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(kept))
+        return size, jax.jit(jax.grad(loss))(params)
+
+    whole, expected = residuals_and_gradient(assemble.apply_function(module))
+    less, found = residuals_and_gradient(assemble.apply_function(module, config))
+    assert less < 0.7 * whole
+    for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
+        np.testing.assert_allclose(b, a, rtol=2e-4, atol=1e-5 * max(1, float(np.abs(a).max())))
