@@ -131,7 +131,7 @@ def lost_at_most(every: int, writing: int, steps: int = 60) -> int:
         if begun and step - begun[0] > writing:
             whole = begun.pop()
         worst = max(worst, step - whole)  # killed here
-        if interval.due(step):
+        if interval.by_step(step) or interval.by_clock():
             if begun:  # the next waits for it
                 whole = begun.pop()
             begun.append(step)
@@ -153,10 +153,10 @@ def test_checkpoints_by_the_clock():
     due = []
     for step in range(1, 21):  # one a minute
         now[0] += 60
-        if interval.due(step):
+        if interval.by_step(step) or interval.by_clock():
             due.append(step)
             interval.saved()
     assert due == [5, 10, 15, 20]
     never = Interval(TrainConfig(checkpoint_every=0), clock=lambda: now[0])
     now[0] += 1e9
-    assert not any(never.due(step) for step in range(100))
+    assert not any(never.by_step(step) or never.by_clock() for step in range(100))
