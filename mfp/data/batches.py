@@ -9,16 +9,20 @@ A batch is a flat dict: the arrays of `features.py`, and for each target
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import grain
 import numpy as np
 
+from mfp import film as records
 from mfp.config import TargetsConfig
 from mfp.data import targets
 from mfp.data.features import Arrays, FeatureSpec
 from mfp.film import Film, Outcome
+
+
+FACTS = ("release_year", "budget_usd")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class FilmArrays:
     columns: Arrays  # inputs but media, targets/<name>, weights/<name>
     media: dict[str, Pool]  # images/<field>, videos/<field>
     truth: dict[str, np.ndarray]  # float64 [N] natural units, NaN where unknown
+    # float64 [N], NaN where unknown: what metrics are sliced by (FACTS), read by no network
+    facts: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -48,6 +54,7 @@ class FilmArrays:
             {name: column[chosen] for name, column in self.columns.items()},
             {name: Pool(pool.index[chosen], pool.content) for name, pool in self.media.items()},
             {name: truth[chosen] for name, truth in self.truth.items()},
+            {name: fact[chosen] for name, fact in self.facts.items()},
         )
 
     def text_fill(self) -> np.ndarray:
@@ -115,7 +122,11 @@ def film_arrays(
         columns[f"targets/{name}"] = np.array(scaled, np.float32)
         counts = [targets.weight(name, film, config) for film, _ in pairs]
         columns[f"weights/{name}"] = (known * counts).astype(np.float32)
-    return FilmArrays([film.id for film, _ in pairs], columns, media, truth)
+    facts = {
+        name: np.array([records.number(film, name) for film, _ in pairs], np.float64)
+        for name in FACTS
+    }
+    return FilmArrays([film.id for film, _ in pairs], columns, media, truth, facts)
 
 
 def _inputs(
