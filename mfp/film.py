@@ -194,11 +194,9 @@ DERIVED_NUMBERS: dict[str, Callable[[Film], float | None]] = {
     **{f"{name}_count": _count(name) for name in SET_FIELDS if name != "certificate"},
 }
 # Fields that a derived number needs, all of them.
+_OF_DATE = ("release_year", "holiday_season", "season_sin", "season_cos")
 _DERIVED_FROM: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        ("release_year", "holiday_season", "season_sin", "season_cos", "weekday_sin", "weekday_cos"),
-        ("release_date",),
-    ),
+    **dict.fromkeys((*_OF_DATE, "weekday_sin", "weekday_cos"), ("release_date",)),
     "budget_constant_usd": ("budget_usd", "release_date"),
     **{f"{name}_count": (name,) for name in SET_FIELDS if name != "certificate"},
 }

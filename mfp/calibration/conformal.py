@@ -223,9 +223,7 @@ class TargetFit:
             scores[:, rows] = self._errors[:, rows] / spreads[:, rows]
         usable = self._usable & np.isin(sample.fold, seen)[None]
         chosen = group_films(usable, sample.extra)
-        found = {
-            s: Scores.of(scores[s, rows]) for s, rows in enumerate(chosen) if rows is not None
-        }
+        found = {s: Scores.of(scores[s, rows]) for s, rows in enumerate(chosen) if rows is not None}
         typical = {s: float(np.median(spreads[s, chosen[s]])) for s in found}
         widened = no_narrower(sample.patterns, found, typical)
         return TargetCalibration(

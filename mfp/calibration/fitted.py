@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mfp.calibration import hit as hits
-from mfp.calibration import patterns, spread
+from mfp.calibration import spread
 from mfp.calibration.conformal import Distribution, Sample, TargetCalibration, TargetFit
 from mfp.calibration.differences import Differences
 from mfp.calibration.hit import Calibrator, HitRules
@@ -38,6 +38,7 @@ class CalibrationFilms:
     embedding: np.ndarray  # [S, N, E]
     truth: Outputs  # [N], NaN where unknown
     budget_usd: np.ndarray  # [N], NaN where unknown
+    release_year: np.ndarray  # [N]
     trained: Mapping[str, int]  # training films that know each target
 
 
@@ -178,7 +179,9 @@ def _with_calibrator(
     bounds = np.zeros(len(truth)), np.ones(len(truth))
     for rows, calibration in held_out:
         found = distributions_of(calibration, films, rows)
-        for side, bound in zip(bounds, bare.rules.bounds(found, films.budget_usd[rows]), strict=True):
+        for side, bound in zip(
+            bounds, bare.rules.bounds(found, films.budget_usd[rows]), strict=True
+        ):
             side[rows] = bound
     known = ~np.isnan(truth)
     if len(np.unique(truth[known])) < 2:
@@ -206,14 +209,3 @@ def distributions_of(
     chosen = np.asarray(rows, np.intp)
     outputs = {name: y[0, chosen] for name, y in films.outputs.items()}
     return calibration.distributions(outputs, films.embedding[0, chosen], films.natural[chosen])
-
-
-__all__ = [
-    "DEFAULT_LEVEL",
-    "TARGETS",
-    "Calibration",
-    "CalibrationFilms",
-    "distributions_of",
-    "fit",
-    "patterns",
-]

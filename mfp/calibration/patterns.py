@@ -33,10 +33,10 @@ class Parts:
     def of(cls, spec: FeatureSpec) -> Parts:
         """Number fields first, then the other modalities, in the network's order."""
         sources = [films.sources(name) for name in spec.numbers]
-        fields = dict.fromkeys(field for needed in sources for field in needed)
-        fields = {field: None for field in fields if films.FIELDS[field].kind in ("number", "date")}
+        fields = list(dict.fromkeys(field for needed in sources for field in needed))
+        fields = [field for field in fields if films.FIELDS[field].kind in ("number", "date")]
         modalities = tuple(name for name in spec.modalities if name != NUMBERS)
-        of_part = {field: (field,) for field in fields}
+        of_part: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
         of_part |= {name: tuple(spec.sets.get(name, ())) for name in modalities}
         columns = {
             part: tuple(i for i, needed in enumerate(sources) if set(needed) & set(within))

@@ -66,7 +66,11 @@ class SpreadFits:
     """
 
     def __init__(
-        self, features_NxF: np.ndarray, errors_N: np.ndarray, weight_N: np.ndarray, fold_N: np.ndarray
+        self,
+        features_NxF: np.ndarray,
+        errors_N: np.ndarray,
+        weight_N: np.ndarray,
+        fold_N: np.ndarray,
     ):
         self.folds = tuple(int(fold) for fold in np.unique(fold_N))
         total = weight_N.sum()

@@ -21,8 +21,7 @@ from mfp.data import targets
 from mfp.data.features import Arrays, FeatureSpec
 from mfp.film import Film, Outcome
 
-
-FACTS = ("release_year", "budget_usd")
+FACTS = ("release_year", "budget_usd", "runtime_minutes")
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mfp.forecast.predict import Forecast
-from mfp.report.plots import MAIN_METRIC
+from mfp.report.plots import MAIN_METRIC, UNITS
 
 # (target, metric, label, whether more is better)
 _METRICS = (
@@ -66,6 +66,66 @@ def missing_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> 
         cells = [f"{metrics[n][MAIN_METRIC[n]]:.3f}" if n in metrics else "-" for n in targets]
         table.add_row(Text(shown), *cells)
     return table
+
+
+def coverage_tables(intervals: Mapping[str, Any]) -> list[Table]:
+    """Coverage and mean width of each target: overall, by year, budget and what is missing."""
+    found = []
+    kinds = (
+        ("by_year", "released"),
+        ("by_budget", "budget"),
+        ("by_missing", "test films as they are"),
+        ("by_hidden", "validation films, parts hidden"),
+    )
+    for name in (n for n in UNITS if n in intervals):
+        scores = intervals[name]
+        title = f"{intervals['level']:.0%} intervals: {name}"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+        table.add_column("")
+        for label in ("covered", "below", "above", f"width ({UNITS[name]})", "films"):
+            table.add_column(label, justify="right")
+        _coverage_row(table, "test", scores["test"])
+        if "validation" in scores:
+            _coverage_row(table, "validation, films not fitted on", scores["validation"])
+        for key, label in kinds:
+            for slice_name, slice_scores in scores.get(key, {}).items():
+                _coverage_row(table, f"{label}: {slice_name}", slice_scores)
+        found.append(table)
+    return found
+
+
+def _coverage_row(table: Table, label: str, scores: Mapping[str, float]) -> None:
+    shares = (f"{scores[key]:.1%}" for key in ("coverage", "below", "above"))
+    table.add_row(Text(label), *shares, f"{scores['width']:.2f}", f"{scores['n']:,}")
+
+
+def coverage_sentences(intervals: Mapping[str, Any]) -> list[str]:
+    """What the intervals hold on test films, and how far a shift over time has moved them."""
+    level = intervals["level"]
+    found = []
+    for name in (n for n in UNITS if n in intervals):
+        scores = intervals[name]
+        covered, n = scores["test"]["coverage"], scores["test"]["n"]
+        said = f"{name}: {level:.0%} intervals cover {covered:.1%} of {n:,} test films"
+        drift = scores.get("drift")
+        if drift:
+            beyond = abs(drift["coverage"]) > drift["chance"]
+            said += (
+                f"; {drift['coverage']:+.1%} against earlier films, "
+                f"{'more than' if beyond else 'within'} chance (±{drift['chance']:.1%}): "
+                f"bias moved by {drift['bias']:+.2f}, errors are {drift['deviation_ratio']:.2f} "
+                f"times as large"
+            )
+        found.append(f"{said}.")
+    hit = intervals.get("hit")
+    if hit and hit["served"] and hit["network"]:
+        found.append(
+            f"hit: log loss {hit['served'].get('log_loss', 0):.3f} as served, within the bounds of "
+            f"the intervals; {hit['network'].get('log_loss', 0):.3f} as the network says it."
+        )
+    for name, reason in intervals.get("without", {}).items():
+        found.append(f"{name}: no intervals; {reason}.")
+    return found
 
 
 def verdict_on_baselines(report: Mapping[str, Any]) -> str:

@@ -83,5 +83,6 @@ def show(
         embedding,
         {name: films.truth[name] for name in outputs},
         films.facts["budget_usd"],
+        films.facts["release_year"],
         {name: int((~np.isnan(train.truth[name])).sum()) for name in outputs},
     )

@@ -20,6 +20,8 @@ from mfp.models.network import Network
 from mfp.training import assemble, baselines, losses, metrics, parallel
 from mfp.training.step import Objective, mean_losses
 
+_FUSED = "embedding"
+
 
 @dataclass(frozen=True)
 class Evaluator:
@@ -35,9 +37,10 @@ class Evaluator:
         apply, targets = assemble.apply_function(network), spec.targets
 
         def evaluate(params, batch):
-            outputs = apply(params, batch, None)["outputs"]
+            found = apply(params, batch, None)
+            outputs = found["outputs"]
             natural = heads.natural_units(outputs, targets.mean, targets.deviation)
-            return natural, losses.target_losses(outputs, batch)
+            return natural, found["embedding"], losses.target_losses(outputs, batch)
 
         return cls(
             parallel.compile_evaluation(evaluate),
@@ -50,17 +53,26 @@ class Evaluator:
         self, params: Any, films: FilmArrays
     ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
         """Predictions {target: [N] or [N, C]} in natural units, and mean losses."""
-        predictions: dict[str, np.ndarray] = {}
+        predictions, _, mean = self.everything(params, films)
+        return predictions, mean
+
+    def everything(
+        self, params: Any, films: FilmArrays
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, float]]:
+        """Predictions as above, fused vectors [N, E], and mean losses."""
+        whole: dict[str, np.ndarray] = {}
         sums: dict[str, np.ndarray] = {}
         for batch, indices in batches.once(films, self.batch_size, self.buckets):
-            natural, found = parallel.on_host(self.compiled(params, parallel.to_device(batch)))
-            for name, y in natural.items():
-                whole = predictions.setdefault(name, np.zeros((len(films), *y.shape[1:]), y.dtype))
-                whole[indices] = y[: len(indices)]
+            natural, fused, found = parallel.on_host(
+                self.compiled(params, parallel.to_device(batch))
+            )
+            for name, y in {**natural, _FUSED: fused}.items():
+                rows = whole.setdefault(name, np.zeros((len(films), *y.shape[1:]), y.dtype))
+                rows[indices] = y[: len(indices)]
             for name, pair in found.items():
                 sums[name] = sums.get(name, np.zeros(2)) + np.array(pair, np.float64)
         pairs = {name: (s[0], s[1]) for name, s in sums.items()}
-        return predictions, mean_losses(pairs, self.objective)
+        return whole, whole.pop(_FUSED), mean_losses(pairs, self.objective)
 
 
 def report(
