@@ -93,8 +93,7 @@ def _film_by_options(given: dict[str, Any], media: str | None) -> Group:
                 raise click.UsageError(f"--{name}: {row[name]}: no such file")
     files = {name: os.path.abspath(row[name]) for name in ("poster", "trailer") if name in row}
     if folder is None and files:
-        # Files on the command line may lie anywhere: their common folder is the media folder.
-        folder = Path(os.path.commonpath([os.path.dirname(path) for path in files.values()]))
+        folder = common_folder(files.values())
         row |= {name: os.path.relpath(path, folder) for name, path in files.items()}
     try:
         film, outcome = rows.parse(row)
@@ -102,6 +101,11 @@ def _film_by_options(given: dict[str, Any], media: str | None) -> Group:
         option = _SINGULAR.get(error.name, error.name).replace("_", "-")
         raise click.UsageError(f"--{option}: {error.reason}") from None
     return [tables.Record(tables.Place("options", 1, film.id), film, outcome)], folder
+
+
+def common_folder(files: Iterable[str]) -> Path:
+    """The media folder of files that lie anywhere: all are inside it."""
+    return Path(os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in files]))
 
 
 def _films_of_file(name: str, media: str | None) -> Group:

@@ -38,24 +38,76 @@ def shape_of(output: str | None) -> str:
     return shapes[suffix]
 
 
+_CSV_COLUMNS: tuple[str, ...] = (
+    "id",
+    "title",
+    "release_date",
+    "rating",
+    "rating_low",
+    "rating_high",
+    "revenue_usd",
+    "revenue_usd_low",
+    "revenue_usd_high",
+    "hit_probability",
+    "level",
+    "verdict",
+    "sentiment",
+    "flags",
+)
+
+
 def write(forecasts: Iterator[Any], shape: str, output: str | None) -> None:
+    """Forecasts, one after another where the shape allows it."""
     if shape == "table":
         from mfp.report import tables as report_tables
 
-        report_tables.show(report_tables.forecast_table(forecasts))
+        shown = list(forecasts)
+        report_tables.show(report_tables.forecast_table(shown))
+        for line in report_tables.flag_lines(shown):
+            click.echo(line)
         return
+    _write_rows((forecast.to_json() for forecast in forecasts), _CSV_COLUMNS, shape, output)
+
+
+def write_plans(plans: Any, shape: str, output: str | None) -> None:
+    """Plans of one film, like forecasts, with the varied values and what is best."""
+    if shape == "table":
+        from mfp.report import tables as report_tables
+
+        report_tables.show(report_tables.plan_table(plans))
+        return
+    rows = (plan.to_json() for plan in plans.plans)
+    columns = _CSV_COLUMNS
+    if shape == "csv":
+        varied = tuple(f"plan_{axis.field}" for axis in plans.axes)
+        columns = (*varied, *columns, "extrapolates", "best", "as_good_as_the_best")
+        rows = (
+            plan.to_json() | {f"plan_{field}": value for field, value in plan.values.items()}
+            for plan in plans.plans
+        )
+    _write_rows(rows, columns, shape, output)
+
+
+def _write_rows(
+    rows: Iterable[dict[str, Any]], columns: tuple[str, ...], shape: str, output: str | None
+) -> None:
+    """JSON objects, of which CSV takes the columns."""
     with contextlib.ExitStack() as stack:
         file: IO[str] = sys.stdout
         if output is not None:
             file = stack.enter_context(_replaced_when_done(output))
         if shape == "csv":
-            _write_csv(forecasts, file)
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            for row in rows:
+                values = row | {"flags": "; ".join(row.get("flags", ()))}
+                writer.writerow([_inert(values.get(column, "")) for column in columns])
         elif shape == "json":
-            json.dump([f.to_json() for f in forecasts], file, ensure_ascii=False, indent=1)
+            json.dump(list(rows), file, ensure_ascii=False, indent=1)
             file.write("\n")
         else:
-            for forecast in forecasts:
-                file.write(json.dumps(forecast.to_json(), ensure_ascii=False) + "\n")
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
         file.flush()
 
 
@@ -71,26 +123,6 @@ def _replaced_when_done(path: str) -> Iterator[IO[str]]:
         with contextlib.suppress(OSError):
             os.remove(partial)
         raise
-
-
-def _write_csv(forecasts: Iterator[Any], file: IO[str]) -> None:
-    columns = (
-        "id",
-        "title",
-        "release_date",
-        "rating",
-        "revenue_usd",
-        "hit_probability",
-        "verdict",
-        "sentiment",
-        "warnings",
-    )
-    writer = csv.writer(file)
-    writer.writerow(columns)
-    for forecast in forecasts:
-        values = forecast.to_json()
-        values["warnings"] = "; ".join(forecast.warnings)
-        writer.writerow([_inert(values.get(column, "")) for column in columns])
 
 
 def _inert(value: Any) -> Any:

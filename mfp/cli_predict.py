@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ import click
 from mfp import __version__, tables
 from mfp.cli_films import Group, film_options, films_asked_for
 from mfp.cli_forecasts import refuse_overwriting, shape_of, write
+from mfp.cli_plan import PlanRequest, serve_plans
 from mfp.film import Film
 
 
@@ -57,6 +59,27 @@ from mfp.film import Film
     help="Default: a table on a terminal, JSON Lines in a pipe, by its ending in a file.",
 )
 @click.option("--rejects", type=click.Path(dir_okay=False), help="Write rows that failed (JSONL).")
+@click.option(
+    "--level",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.9,
+    show_default=True,
+    help="Share of films whose outcome lies within the intervals.",
+)
+@click.option(
+    "--vary",
+    multiple=True,
+    metavar="FIELD=VALUES",
+    help="Plan one film: LOW..HIGH/STEP (day, week, month, year, or a number of points), or a "
+    "list. Several --vary make their product.",
+)
+@click.option(
+    "--best",
+    "goal",
+    type=click.Choice(["revenue", "rating", "hit"]),
+    help="What the best plan of --vary has most of. Default: the first that the model predicts.",
+)
+@click.option("--plot", type=click.Path(dir_okay=False), help="Draw the plans of --vary (PNG).")
 @click.option("--no-verify", is_flag=True, help="Do not compare the bundle with its hashes.")
 def main(
     files: tuple[str, ...],
@@ -67,6 +90,10 @@ def main(
     output: str | None,
     shape: str | None,
     rejects: str | None,
+    level: float,
+    vary: tuple[str, ...],
+    goal: str | None,
+    plot: str | None,
     no_verify: bool,
     **fields: Any,
 ) -> None:
@@ -81,6 +108,8 @@ def main(
       mfp-predict -m runs/base/bundle upcoming.csv --output forecast.csv
       cat films.jsonl | mfp-predict -m runs/base/bundle > forecast.jsonl
       mfp-predict -m runs/reviews/bundle --review "A joy from its first minute to its last."
+      mfp-predict -m runs/base/bundle film.json --vary release_date=2014-01..2014-12/month
+      mfp-predict -m runs/mine/bundle film.json --vary budget_usd=1e7..1e8/10 --plot plan.png
 
     \b
     Exit codes: 0 all films were served; 1 nothing could be done, one line says why; 2 wrong
@@ -89,8 +118,9 @@ def main(
     try:
         given = {name: value for name, value in fields.items() if value not in (None, ())}
         groups = films_asked_for(files, given, reviews, reviews_file, media)
-        refuse_overwriting((output, rejects), (*files, reviews_file))
-        code = _run(groups, model, output, shape, rejects, not no_verify)
+        refuse_overwriting((output, rejects, plot), (*files, reviews_file))
+        plan = _plan_request(vary, goal, plot)
+        code = _run(groups, model, output, shape, rejects, level, plan, not no_verify)
     except BrokenPipeError:
         # Whoever read us has enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -103,12 +133,26 @@ def main(
     sys.exit(code)
 
 
+def _plan_request(vary: tuple[str, ...], goal: str | None, plot: str | None) -> PlanRequest | None:
+    """What --vary, --best and --plot ask for; None without --vary."""
+    if vary:
+        if plot and Path(plot).suffix.lower() != ".png":
+            raise click.UsageError(f"--plot {plot}: end it in .png")
+        return PlanRequest(vary, goal, plot)
+    for option, value in (("--best", goal), ("--plot", plot)):
+        if value is not None:
+            raise click.UsageError(f"{option}: is for plans; add --vary")
+    return None
+
+
 def _run(
     groups: list[Group],
     model: str,
     output: str | None,
     shape: str | None,
     rejects_path: str | None,
+    level: float,
+    plan: PlanRequest | None,
     verify: bool,
 ) -> int:
     if output is not None and shape == "table":
@@ -122,10 +166,16 @@ def _run(
 
     try:
         from mfp.forecast import Forecaster
+        from mfp.forecast.intervals import check_level
 
         forecaster = Forecaster.open(model, verify)
+        check_level(level, forecaster.bundle.calibration)
     except manifest.BundleError as error:
         raise click.ClickException(str(error)) from None
+    except ValueError as error:
+        raise click.UsageError(f"--{error}") from None
+    if forecaster.bundle.calibration is None:
+        click.echo(f"{model}: has no intervals; export it with this version of mfp", err=True)
     rejected = accepted = 0
     with contextlib.ExitStack() as stack:
         reject_file = (
@@ -145,18 +195,14 @@ def _run(
                 elif rejected <= 20:
                     click.echo(f"rejected: {row}", err=True)
 
-        streams = (forecaster.stream(served(found), media) for found, media in groups)
-        write(told(itertools.chain.from_iterable(streams)), shape, output)
+        if plan is not None:
+            films = ((film, media) for found, media in groups for film in served(found))
+            serve_plans(forecaster, films, plan, level, shape, output)
+        else:
+            streams = (forecaster.stream(served(found), media, level) for found, media in groups)
+            write(itertools.chain.from_iterable(streams), shape, output)
     if rejected:
         where = f"; see {rejects_path}" if rejects_path else ""
         rows_were = "1 row was" if rejected == 1 else f"{rejected} rows were"
         click.echo(f"{rows_were} rejected{where}", err=True)
     return 0 if not rejected else 3 if accepted else 1
-
-
-def told(forecasts: Iterable[Any]) -> Iterator[Any]:
-    """The forecasts, their warnings said on the way."""
-    for forecast in forecasts:
-        for warning in forecast.warnings:
-            click.echo(f"{forecast.title}: {warning}", err=True)
-        yield forecast

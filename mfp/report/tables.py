@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mfp.forecast.plan import Plans
 from mfp.forecast.predict import Forecast
 from mfp.report.plots import MAIN_METRIC, UNITS
 
@@ -155,7 +156,43 @@ def forecast_table(forecasts: Iterable[Forecast]) -> Table:
     rows = list(forecasts)
     table = Table(box=SIMPLE_HEAD)
     table.add_column("title", overflow="fold")
-    columns: list[tuple[str, str, Any]] = [
+    used = _columns(rows)
+    for label, _ in used:
+        table.add_column(label, justify="right")
+    for row in rows:
+        table.add_row(Text(row.title), *(Text(show(row)) for _, show in used))
+    return table
+
+
+def flag_lines(forecasts: Iterable[Forecast]) -> list[str]:
+    """What is unusual of each film, a line each."""
+    return [f"{row.title}: {flag}" for row in forecasts for flag in row.flags]
+
+
+def plan_table(plans: Plans) -> Table:
+    """Plans of one film in their order; the best is marked, and what is as good as it."""
+    forecasts = [plan.forecast for plan in plans.plans]
+    table = Table(box=SIMPLE_HEAD)
+    for axis in plans.axes:
+        table.add_column(axis.field, justify="right", overflow="fold")
+    varied = [axis.field for axis in plans.axes]
+    used = [c for c in _columns(forecasts) if not (c[0] == "release" and "release_date" in varied)]
+    for label, _ in used:
+        table.add_column(label, justify="right")
+    table.add_column("")
+    for plan in plans.plans:
+        marks = ["best"] if plan.best else ["as good"] if plan.as_good else []
+        marks += ["extrapolates"] if plan.extrapolates else []
+        cells = [*plan.values.values(), *(show(plan.forecast) for _, show in used)]
+        style = "bold" if plan.best else ""
+        table.add_row(*(Text(cell) for cell in cells), Text(", ".join(marks)), style=style)
+    return table
+
+
+def _columns(rows: Sequence[Forecast]) -> list[tuple[str, Callable[[Forecast], str]]]:
+    """Label and text of each column that any forecast fills."""
+    level = next((row.level for row in rows if row.level is not None), 0.0)
+    points: list[tuple[str, str, Callable[[Any], str]]] = [
         ("release_date", "release", str),
         ("rating", "rating", lambda v: f"{v:.1f}"),
         ("revenue_usd", "box office", dollars),
@@ -163,16 +200,21 @@ def forecast_table(forecasts: Iterable[Forecast]) -> Table:
         ("verdict", "verdict", str),
         ("sentiment", "sentiment", lambda v: f"{v:.0%} praise"),
     ]
-    used = [c for c in columns if any(getattr(row, c[0]) is not None for row in rows)]
-    for _, label, _ in used:
-        table.add_column(label, justify="right")
-    for row in rows:
-        cells = []
-        for name, _, show in used:
-            value = getattr(row, name)
-            cells.append(Text("-" if value is None else show(value)))
-        table.add_row(Text(row.title), *cells)
-    return table
+
+    def value(name: str, show: Callable[[Any], str]) -> Callable[[Forecast], str]:
+        return lambda row: "-" if getattr(row, name) is None else show(getattr(row, name))
+
+    def between(name: str, show: Callable[[Any], str]) -> Callable[[Forecast], str]:
+        low, high = value(f"{name}_low", show), value(f"{name}_high", show)
+        return lambda row: f"{low(row)} to {high(row)}"
+
+    found: list[tuple[str, Callable[[Forecast], str]]] = []
+    for name, label, show in points:
+        if any(getattr(row, name) is not None for row in rows):
+            found.append((label, value(name, show)))
+        if any(getattr(row, f"{name}_low", None) is not None for row in rows):
+            found.append((f"{100 * level:.4g}% interval", between(name, show)))
+    return found
 
 
 def dollars(amount: float) -> str:
