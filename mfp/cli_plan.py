@@ -28,7 +28,7 @@ class PlanRequest:
 
     vary: tuple[str, ...]
     goal: Any  # rating, revenue, hit or None
-    plot: str | None
+    curve: str | None  # a PNG file to draw
 
 
 def serve_plans(
@@ -58,11 +58,11 @@ def serve_plans(
     write_plans(plans, shape, output)
     for warning in plans.warnings:
         click.echo(f"{film.title}: {warning}", err=True)
-    if request.plot:
+    if request.curve:
         from mfp.report import plots
 
-        plots.plans(plans, Path(request.plot))
-        click.echo(f"drawn in {request.plot}", err=True)
+        plots.plans(plans, Path(request.curve))
+        click.echo(f"drawn in {request.curve}", err=True)
 
 
 def _with_files(

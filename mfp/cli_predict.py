@@ -79,7 +79,7 @@ from mfp.film import Film
     type=click.Choice(["revenue", "rating", "hit"]),
     help="What the best plan of --vary has most of. Default: the first that the model predicts.",
 )
-@click.option("--plot", type=click.Path(dir_okay=False), help="Draw the plans of --vary (PNG).")
+@click.option("--curve", type=click.Path(dir_okay=False), help="Draw the plans of --vary (PNG).")
 @click.option("--no-verify", is_flag=True, help="Do not compare the bundle with its hashes.")
 def main(
     files: tuple[str, ...],
@@ -93,7 +93,7 @@ def main(
     level: float,
     vary: tuple[str, ...],
     goal: str | None,
-    plot: str | None,
+    curve: str | None,
     no_verify: bool,
     **fields: Any,
 ) -> None:
@@ -109,7 +109,7 @@ def main(
       cat films.jsonl | mfp-predict -m runs/base/bundle > forecast.jsonl
       mfp-predict -m runs/reviews/bundle --review "A joy from its first minute to its last."
       mfp-predict -m runs/base/bundle film.json --vary release_date=2014-01..2014-12/month
-      mfp-predict -m runs/mine/bundle film.json --vary budget_usd=1e7..1e8/10 --plot plan.png
+      mfp-predict -m runs/mine/bundle film.json --vary budget_usd=1e7..1e8/10 --curve plan.png
 
     \b
     Exit codes: 0 all films were served; 1 nothing could be done, one line says why; 2 wrong
@@ -118,8 +118,8 @@ def main(
     try:
         given = {name: value for name, value in fields.items() if value not in (None, ())}
         groups = films_asked_for(files, given, reviews, reviews_file, media)
-        refuse_overwriting((output, rejects, plot), (*files, reviews_file))
-        plan = _plan_request(vary, goal, plot)
+        refuse_overwriting((output, rejects, curve), (*files, reviews_file))
+        plan = _plan_request(vary, goal, curve)
         code = _run(groups, model, output, shape, rejects, level, plan, not no_verify)
     except BrokenPipeError:
         # Whoever read us has enough. Python would complain again when it flushes at exit.
@@ -133,13 +133,13 @@ def main(
     sys.exit(code)
 
 
-def _plan_request(vary: tuple[str, ...], goal: str | None, plot: str | None) -> PlanRequest | None:
-    """What --vary, --best and --plot ask for; None without --vary."""
+def _plan_request(vary: tuple[str, ...], goal: str | None, curve: str | None) -> PlanRequest | None:
+    """What --vary, --best and --curve ask for; None without --vary."""
     if vary:
-        if plot and Path(plot).suffix.lower() != ".png":
-            raise click.UsageError(f"--plot {plot}: end it in .png")
-        return PlanRequest(vary, goal, plot)
-    for option, value in (("--best", goal), ("--plot", plot)):
+        if curve and Path(curve).suffix.lower() != ".png":
+            raise click.UsageError(f"--curve {curve}: end it in .png")
+        return PlanRequest(vary, goal, curve)
+    for option, value in (("--best", goal), ("--curve", curve)):
         if value is not None:
             raise click.UsageError(f"{option}: is for plans; add --vary")
     return None
