@@ -6,7 +6,8 @@ probability at least 1 - r / (n + 1): the two-sided interval takes the ranks flo
 and ceil((n + 1) (1 - a / 2)) and covers at least 1 - a, at most 1 - a + 2 / (n + 1) where scores
 do not tie (Vovk, Gammerman and Shafer 2005; as distributions, Vovk et al. 2019).
 
-Films are grouped by what is missing (Mondrian). Letters: N films, P parts, S patterns, F features.
+Films are grouped by what is missing (Mondrian). Letters: N films, K key parts (`patterns.py`),
+S patterns, F features.
 """
 
 from __future__ import annotations
@@ -130,8 +131,8 @@ class Distribution:
 class Sample:
     """Calibration films shown whole and with parts hidden on purpose."""
 
-    patterns: np.ndarray  # bool [S, P], parts missing; one row misses all
-    natural: np.ndarray  # bool [N, P], parts that a film lacks by itself
+    patterns: np.ndarray  # bool [S, K], key parts missing; one row misses all
+    natural: np.ndarray  # bool [N, K], key parts that a film lacks by itself
     features: np.ndarray  # [S, N, F] of `spread.features`
     fold: np.ndarray  # int [N]
 
@@ -141,9 +142,9 @@ class Sample:
         return patterns.within(self.natural[None], self.patterns[:, None])
 
     @property
-    def extra(self) -> np.ndarray:
-        """How many parts were hidden on purpose. int [S, N]."""
-        return self.patterns.sum(axis=1)[:, None] - self.natural.sum(axis=1)[None]
+    def as_they_are(self) -> np.ndarray:
+        """Where nothing needs hiding: the film lacks the pattern by itself. bool [S, N]."""
+        return (self.natural[None] == self.patterns[:, None]).all(axis=-1)
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class TargetCalibration:
     """What turns a forecast of one target into a distribution."""
 
     spread: Spread
-    patterns: np.ndarray  # bool [S, P]
+    patterns: np.ndarray  # bool [S, K]
     scores: tuple[Scores, ...]  # of each pattern
 
     @property
@@ -161,10 +162,9 @@ class TargetCalibration:
     def distribution(
         self, forecast: np.ndarray, features: np.ndarray, missing: np.ndarray
     ) -> Distribution:
-        """Of films: forecast [N], features [N, F], missing parts [N, P]."""
+        """Of films: forecast [N], features [N, F], missing key parts [N, K]."""
         distinct, which = np.unique(missing, axis=0, return_inverse=True)
-        usable = np.ones(len(self.patterns), bool)
-        covered = [patterns.cover(self.patterns, row, usable) for row in distinct]
+        covered = [patterns.cover(self.patterns, row) for row in distinct]
         group = np.array(covered, np.int64)[which.reshape(-1)]
         return Distribution(
             np.asarray(forecast, np.float64), self.spread(features), group, self.scores
@@ -175,11 +175,11 @@ class TargetCalibration:
             {"missing": np.flatnonzero(row).tolist(), **scores.to_json()}
             for row, scores in zip(self.patterns, self.scores, strict=True)
         ]
-        return {"spread": self.spread.to_json(), "parts": self.patterns.shape[1], "groups": groups}
+        return {"spread": self.spread.to_json(), "keys": self.patterns.shape[1], "groups": groups}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TargetCalibration:
-        rows = np.zeros((len(values["groups"]), int(values["parts"])), bool)
+        rows = np.zeros((len(values["groups"]), int(values["keys"])), bool)
         for row, group in zip(rows, values["groups"], strict=True):
             row[group["missing"]] = True
         if not (len(rows) and rows.all(axis=1).any()):
@@ -206,7 +206,7 @@ class TargetFit:
 
     def _weights(self) -> np.ndarray:
         """Half of the weight to films as they are, half to the same with parts hidden. [S, N]."""
-        as_they_are = self._usable & (self._sample.extra == 0)
+        as_they_are = self._usable & self._sample.as_they_are
         hidden = self._usable & ~as_they_are
         return as_they_are / max(as_they_are.sum(), 1) + hidden / max(hidden.sum(), 1)
 
@@ -222,7 +222,7 @@ class TargetFit:
             spreads[:, rows] = self._spreads.fit(others)(sample.features[:, rows])
             scores[:, rows] = self._errors[:, rows] / spreads[:, rows]
         usable = self._usable & np.isin(sample.fold, seen)[None]
-        chosen = group_films(usable, sample.extra)
+        chosen = group_films(usable, sample.as_they_are)
         found = {s: Scores.of(scores[s, rows]) for s, rows in enumerate(chosen) if rows is not None}
         typical = {s: float(np.median(spreads[s, chosen[s]])) for s in found}
         widened = no_narrower(sample.patterns, found, typical)
@@ -233,30 +233,27 @@ class TargetFit:
         )
 
 
-def group_films(usable_SxN: np.ndarray, extra_SxN: np.ndarray) -> list[np.ndarray | None]:
+def group_films(usable_SxN: np.ndarray, as_they_are_SxN: np.ndarray) -> list[np.ndarray | None]:
     """Which films calibrate each pattern, None where there are too few. bool [N] each.
 
-    First the films that lack exactly the pattern by themselves; while these are fewer than
-    MIN_FILMS, also those that lack one part less, which is hidden on purpose, then two less, and
-    so on. A pattern still too small has no group: its films are merged into the group that
-    misses a little more (`patterns.cover`), whose intervals are no narrower.
+    The films that lack exactly the pattern by themselves, where these are MIN_FILMS: they are
+    exchangeable with later ones that do. Else every film that lacks no more, with the rest
+    hidden on purpose. Where these are too few as well the pattern has no group: it is merged
+    into the one that misses a little more (`patterns.cover`), whose intervals are no narrower.
     """
     needed = min(MIN_FILMS, int(usable_SxN.any(axis=0).sum()))
     groups: list[np.ndarray | None] = []
-    for usable, extra in zip(usable_SxN, extra_SxN, strict=True):
-        layers = [layer for layer in np.unique(extra[usable]) if layer >= 0]
-        group = None
-        for layer in layers:
-            rows = usable & (extra <= layer)
-            if rows.sum() >= needed:
-                group = rows
-                break
-        groups.append(group)
+    for usable, as_they_are in zip(usable_SxN, as_they_are_SxN, strict=True):
+        own = usable & as_they_are
+        if own.sum() >= needed:
+            groups.append(own)
+        else:
+            groups.append(usable if usable.sum() >= needed else None)
     return groups
 
 
 def no_narrower(
-    patterns_SxP: np.ndarray, scores: Mapping[int, Scores], typical: Mapping[int, float]
+    patterns_SxK: np.ndarray, scores: Mapping[int, Scores], typical: Mapping[int, float]
 ) -> dict[int, Scores]:
     """The scores, scaled up where a group would be narrower than one that misses less.
 
@@ -266,10 +263,10 @@ def no_narrower(
     """
     widths: dict[int, float] = {}
     found = {}
-    for s in sorted(scores, key=lambda s: int(patterns_SxP[s].sum())):
+    for s in sorted(scores, key=lambda s: int(patterns_SxK[s].sum())):
         low, high = scores[s].tails(min(_REFERENCE, scores[s].max_level))
         width = (high - low) * typical[s]
-        less = [widths[t] for t in widths if patterns.within(patterns_SxP[t], patterns_SxP[s])]
+        less = [widths[t] for t in widths if patterns.within(patterns_SxK[t], patterns_SxK[s])]
         widths[s] = max(width, *less) if less else width
         factor = widths[s] / width if width > 0 else 1.0
         found[s] = Scores(scores[s].films, scores[s].ranks, scores[s].values * factor)

@@ -32,7 +32,9 @@ class CalibrationFilms:
     N films, S patterns (row 0 hides nothing), P parts, E features of the fused vector.
     """
 
-    patterns: np.ndarray  # bool [S, P]
+    keys: tuple[int, ...]  # which parts films are grouped by
+
+    patterns: np.ndarray  # bool [S, P], every pattern of the key parts
     natural: np.ndarray  # bool [N, P], parts that each film lacks by itself
     outputs: Outputs  # rating, revenue (log10 dollars), hit: [S, N]
     embedding: np.ndarray  # [S, N, E]
@@ -47,6 +49,7 @@ class Calibration:
     """From a network's outputs to predictive distributions and the chance of a hit."""
 
     parts: Parts
+    keys: tuple[int, ...]  # which parts films are grouped by
     targets: Mapping[str, TargetCalibration]
     rules: HitRules | None = None  # where the network predicts a hit
     calibrator: Calibrator = field(default_factory=lambda: Calibrator("none"))
@@ -66,7 +69,7 @@ class Calibration:
         """Of films: outputs {target: [N]}, embedding [N, E], missing parts [N, P]."""
         features = spread.features(outputs, embedding, missing)
         return {
-            name: target.distribution(outputs[name], features, missing)
+            name: target.distribution(outputs[name], features, missing[:, list(self.keys)])
             for name, target in self.targets.items()
         }
 
@@ -85,6 +88,7 @@ class Calibration:
     def to_json(self) -> dict[str, Any]:
         return {
             "parts": list(self.parts.names),
+            "keys": list(self.keys),
             "targets": {name: target.to_json() for name, target in self.targets.items()},
             "rules": None if self.rules is None else vars(self.rules),
             "calibrator": self.calibrator.to_json(),
@@ -108,6 +112,7 @@ class Calibration:
             rules, differences = values["rules"], values["differences"]
             return cls(
                 parts,
+                tuple(int(key) for key in values["keys"]),
                 {n: TargetCalibration.from_json(v) for n, v in values["targets"].items()},
                 None if rules is None else HitRules(**rules),
                 Calibrator.from_json(values["calibrator"]),
@@ -133,7 +138,8 @@ def fit(
     fold = np.random.default_rng(0).permutation(count) % FOLDS
     missing = films.patterns[:, None] | films.natural[None]
     features = spread.features(films.outputs, films.embedding, missing)
-    sample = Sample(films.patterns, films.natural, features, fold)
+    keys = list(films.keys)
+    sample = Sample(films.patterns[:, keys], films.natural[:, keys], features, fold)
     fits, without = {}, {}
     for name in TARGETS:
         if name in films.outputs:
@@ -146,6 +152,7 @@ def fit(
     differences = Differences.fit(films.embedding[0], errors, films.trained) if fits else None
     bare = Calibration(
         parts,
+        films.keys,
         {name: fitted.calibrate() for name, fitted in fits.items()},
         rules,
         differences=differences,

@@ -1,7 +1,9 @@
 """Parts of a film that may be missing, and how to hide them on purpose.
 
 A part is a modality of the network, or a number that its makers may not know: budget, running
-time, release date. Letters: N films (or B, in a batch), P parts, D numbers, S patterns.
+time, release date.
+
+Letters: N films (or B, in a batch), P parts, K key parts, D numbers, S patterns.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import numpy as np
 from mfp import film as films
 from mfp.data.features import NUMBERS, FeatureSpec
 
-# Patterns that are calibrated at most; the rest borrow from one that misses more.
-MAX_PATTERNS = 64
+# Films are grouped by the parts that move the forecast most, at most so many (2^6 groups). What
+# else is missing only enters the spread.
+MAX_KEYS = 6
 
 
 @dataclass(frozen=True)
@@ -79,35 +82,29 @@ class Parts:
         return changed
 
 
-def choose(natural_NxP: np.ndarray) -> np.ndarray:
-    """The patterns to calibrate, as rows of missing parts. bool [S, P], distinct.
+def combinations(parts: int, keys: Sequence[int]) -> np.ndarray:
+    """Every pattern of the key parts missing, the others as they are. bool [2^K, P].
 
-    All 2^P where they are few. Else nothing missing, everything missing, one part missing, one
-    part left, and the patterns that films have by themselves, most frequent first.
+    The first hides nothing, the last every key part.
     """
-    parts = natural_NxP.shape[1]
-    if 2**parts <= MAX_PATTERNS:
-        return np.array(list(product((False, True), repeat=parts)), bool).reshape(-1, parts)
-    one = np.eye(parts, dtype=bool)
-    always = [np.zeros((1, parts), bool), np.ones((1, parts), bool), one, ~one]
-    found, counts = np.unique(natural_NxP, axis=0, return_counts=True)
-    candidates = np.concatenate([*always, found[np.argsort(-counts, kind="stable")]])
-    _, first = np.unique(candidates, axis=0, return_index=True)
-    return candidates[np.sort(first)[: max(MAX_PATTERNS, 2 * parts + 2)]]
+    found = np.zeros((2 ** len(keys), parts), bool)
+    if keys:
+        found[:, list(keys)] = list(product((False, True), repeat=len(keys)))
+    return found
 
 
 def within(smaller: np.ndarray, larger: np.ndarray) -> np.ndarray:
-    """Whether a film lacking `smaller` lacks nothing that `larger` does not. [..., P] -> [...]."""
+    """Whether a film lacking `smaller` lacks nothing that `larger` does not. [..., K] -> [...]."""
     return ~(smaller & ~larger).any(axis=-1)
 
 
-def cover(patterns_SxP: np.ndarray, missing_P: np.ndarray, usable_S: np.ndarray) -> int:
-    """The usable pattern that lacks all of `missing` and as little else as possible.
+def cover(patterns_SxK: np.ndarray, missing_K: np.ndarray) -> int:
+    """The pattern that lacks all of `missing` and as little else as possible.
 
     One must lack everything, so that there always is one. Of equals the first is taken.
     """
-    fits = within(missing_P, patterns_SxP) & usable_S
-    more = np.where(fits, patterns_SxP.sum(axis=1), patterns_SxP.shape[1] + 1)
+    fits = within(missing_K, patterns_SxK)
+    more = np.where(fits, patterns_SxK.sum(axis=1), patterns_SxK.shape[1] + 1)
     return int(np.argmin(more))
 
 

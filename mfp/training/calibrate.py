@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ from mfp.training import assemble, parallel
 # More films tell the quantiles no better; they are taken evenly over the split.
 MAX_FILMS = 5000
 _USED = (*fitted.TARGETS, "hit")
+_FUSED = "embedding"
 
 
 def calibrate(
@@ -50,35 +52,46 @@ def show(
     films: FilmArrays,
     train: FilmArrays,
 ) -> CalibrationFilms:
-    """Outputs and fused vectors of the films with each pattern of parts hidden.
+    """Outputs and fused vectors of the films with each pattern of key parts hidden.
 
     The encoders run once per batch: only what follows the presence masks is computed S times.
     """
     apply, targets, parts = assemble.apply_function(network), spec.targets, Parts.of(spec)
-    natural = parts.missing(films.columns)
-    hidden = patterns.choose(natural)
 
     def forecast(params: Any, batch: Any, hidden_SxP: jax.Array, shown_SxD: jax.Array) -> Any:
         def one(hidden_P: jax.Array, shown_D: jax.Array) -> Any:
             found = apply(params, parts.hide(batch, hidden_P, shown_D), None)
             natural = heads.natural_units(found["outputs"], targets.mean, targets.deviation)
-            return {name: natural[name] for name in _USED if name in natural}, found["embedding"]
+            chosen = {name: natural[name] for name in _USED if name in natural}
+            return {**chosen, _FUSED: found["embedding"]}
 
         return jax.vmap(one)(hidden_SxP, shown_SxD)
 
-    compiled = parallel.compile_evaluation(forecast)
-    masks = parallel.to_device((hidden.astype(np.float32), parts.numbers_shown(hidden)))
-    outputs: dict[str, np.ndarray] = {}
-    for batch, indices in batches.once(films, config.train.batch_size, config.train.length_buckets):
-        found, fused = parallel.on_host(compiled(params, parallel.to_device(batch), *masks))
-        for name, y in {**found, "embedding": fused}.items():
-            shape = (len(hidden), len(films), *y.shape[2:])
-            whole = outputs.setdefault(name, np.zeros(shape, np.float32))
-            whole[:, indices] = y[:, : len(indices)]
-    embedding = outputs.pop("embedding")
+    compiled, size = parallel.compile_evaluation(forecast), config.train.batch_size
+
+    def hiding(hidden_SxP: np.ndarray) -> dict[str, np.ndarray]:
+        masks = (hidden_SxP.astype(np.float32), parts.numbers_shown(hidden_SxP))
+        on_device = parallel.to_device(masks)
+        whole: dict[str, np.ndarray] = {}
+        for batch, indices in batches.once(films, size, config.train.length_buckets):
+            found = parallel.on_host(compiled(params, parallel.to_device(batch), *on_device))
+            for name, y in found.items():
+                shape = (len(hidden_SxP), len(films), *y.shape[2:])
+                rows = whole.setdefault(name, np.zeros(shape, np.float32))
+                rows[:, indices] = y[:, : len(indices)]
+        return whole
+
+    keys = tuple(range(len(parts.names)))
+    if len(keys) > patterns.MAX_KEYS:
+        alone = np.concatenate([np.zeros((1, len(keys)), bool), np.eye(len(keys), dtype=bool)])
+        keys = key_parts(hiding(alone), targets.deviation)
+    hidden = patterns.combinations(len(parts.names), keys)
+    outputs = hiding(hidden)
+    embedding = outputs.pop(_FUSED)
     return CalibrationFilms(
+        keys,
         hidden,
-        natural,
+        parts.missing(films.columns),
         outputs,
         embedding,
         {name: films.truth[name] for name in outputs},
@@ -86,3 +99,18 @@ def show(
         films.facts["release_year"],
         {name: int((~np.isnan(train.truth[name])).sum()) for name in outputs},
     )
+
+
+def key_parts(outputs: Mapping[str, np.ndarray], deviation: Mapping[str, float]) -> tuple[int, ...]:
+    """The parts whose hiding moves the forecasts most; no truth is looked at.
+
+    Args:
+      outputs: {target: [1 + P, N]}, first with nothing hidden, then with each part.
+      deviation: of each regression; probabilities count as they are.
+    """
+    moved: np.ndarray = sum(
+        np.sqrt(np.mean((y[1:] - y[0]) ** 2, axis=1)) / deviation.get(name, 1.0)
+        for name, y in outputs.items()
+        if name != _FUSED
+    )
+    return tuple(sorted(np.argsort(-moved, kind="stable")[: patterns.MAX_KEYS].tolist()))

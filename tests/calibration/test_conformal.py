@@ -149,14 +149,14 @@ def test_a_spread_that_says_nothing_costs_no_coverage():
 
 
 def test_films_that_lack_exactly_the_pattern_come_first():
-    """Rows: films; extra: how many parts of each were hidden on purpose for the pattern."""
-    usable = np.array([[True] * 250])
-    extra = np.array([[0] * 120 + [1] * 130])
-    (group,) = conformal.group_films(usable, extra)
+    usable = np.ones((1, 250), bool)
+    (group,) = conformal.group_films(usable, np.arange(250)[None] < 120)
     assert group.sum() == 120  # enough by themselves
-    extra = np.array([[0] * 20 + [1] * 130 + [2] * 100])
-    (group,) = conformal.group_films(usable, extra)
-    assert group.sum() == 150  # and one layer more
+    (group,) = conformal.group_films(usable, np.arange(250)[None] < 99)
+    assert group.sum() == 250  # else all that lack no more, the rest hidden on purpose
+    few = np.arange(250)[None] < 90
+    groups = conformal.group_films(np.concatenate([few, usable]), np.zeros((2, 250), bool))
+    assert groups[0] is None
 
 
 def test_a_pattern_of_too_few_films_is_merged_into_the_one_that_misses_more():

@@ -11,7 +11,7 @@ import pytest
 from mfp.calibration import fitted, hit
 from mfp.calibration.fitted import Calibration, CalibrationFilms
 from mfp.calibration.hit import HitRules
-from mfp.calibration.patterns import Parts, choose
+from mfp.calibration.patterns import Parts, combinations
 
 SPEC = SimpleNamespace(
     numbers={"budget_usd": None, "release_year": None},
@@ -27,7 +27,8 @@ def calibration_films(count=400, revenues=100):
     rng = np.random.default_rng(0)
     natural = np.zeros((count, len(PARTS.names)), bool)
     natural[: count // 4, PARTS.names.index("budget_usd")] = True
-    patterns = choose(natural)
+    keys = tuple(range(len(PARTS.names)))
+    patterns = combinations(len(keys), keys)
     deviation = 1.0 + patterns[:, PARTS.names.index("poster")]
     truth = rng.normal(6, 1.5, count)
     rating = truth + rng.normal(size=count) * deviation[:, None]
@@ -35,6 +36,7 @@ def calibration_films(count=400, revenues=100):
     revenue = np.broadcast_to(money + rng.normal(0, 0.5, count), rating.shape)
     money[revenues:] = np.nan
     return CalibrationFilms(
+        keys,
         patterns,
         natural,
         {"rating": rating, "revenue": revenue, "hit": np.full(rating.shape, 0.5)},

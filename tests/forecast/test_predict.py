@@ -90,7 +90,8 @@ def test_natural_units_of_a_forecast(forecaster):
         "hit": np.array([0.25], np.float32),
         "verdict": np.array([[0.1, 0.2, 0.6, 0.1]], np.float32),
     }
-    bundle = dataclasses.replace(forecaster.bundle, run=lambda batch: {"outputs": outputs})
+    found = {"outputs": outputs, "embedding": np.zeros((1, 2), np.float32)}
+    bundle = dataclasses.replace(forecaster.bundle, run=lambda batch: found, calibration=None)
     (found,) = Forecaster(bundle).predict([film])
     assert found.rating == 10.0  # the scale ends there
     assert found.revenue_usd == pytest.approx(1e6)
