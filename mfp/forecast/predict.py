@@ -59,7 +59,8 @@ class Forecast:
         if self.verdict_probabilities is not None:
             shares = self.verdict_probabilities.items()
             values["verdict_probabilities"] = {name: round(share, 4) for name, share in shares}
-        return {name: value for name, value in values.items() if value not in (None, ())}
+        values["flags"] = list(self.flags)
+        return {name: value for name, value in values.items() if value not in (None, [])}
 
 
 class Forecaster:

@@ -109,9 +109,10 @@ def test_large_revenues_stay_within_a_trillion(forecaster):
     if "revenue" not in calibration.targets:
         pytest.skip("the debug run has too few box offices to calibrate")
     fused = np.zeros((1, calibration.differences.whitening.shape[0]))
-    outputs = {"rating": np.array([5.0]), "revenue": np.array([400.0]), "hit": np.array([0.5])}
+    outputs = {"rating": np.array([5.0]), "revenue": np.array([11.9]), "hit": np.array([0.5])}
     bundle = dataclasses.replace(
         forecaster.bundle, run=lambda batch: {"outputs": outputs, "embedding": fused}
     )
     (found,) = Forecaster(bundle).predict([Film(title="x")])
+    assert found.revenue_usd_low < found.revenue_usd == pytest.approx(10**11.9)
     assert found.revenue_usd_high == pytest.approx(1e12)

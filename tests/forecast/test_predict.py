@@ -83,7 +83,7 @@ def test_what_is_known_of_a_film_matters(forecaster, test_films):
 
 
 def test_natural_units_of_a_forecast(forecaster):
-    film = Film(title="Heat", id="tt1", release_date=PartialDate.parse("1995-12"))
+    film = Film(title="Heat", id="tt1", release_date=PartialDate.parse("1955-12"))
     outputs = {
         "rating": np.array([11.5], np.float32),
         "revenue": np.array([6.0], np.float32),
@@ -100,7 +100,7 @@ def test_natural_units_of_a_forecast(forecaster):
     assert found.to_json() == {
         "id": "tt1",
         "title": "Heat",
-        "release_date": "1995-12",
+        "release_date": "1955-12",
         "rating": 10.0,
         "revenue_usd": pytest.approx(1_000_000, abs=1),
         "hit_probability": 0.25,
