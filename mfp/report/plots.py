@@ -74,6 +74,9 @@ def coverage(report: Mapping[str, Any], path: Path) -> None:
         slices = (("by_year", "year of release"), ("by_budget", "budget"))
         for axis, (key, label) in zip(row, slices, strict=False):
             shares = {k: v for k, v in found[key].items() if v["n"] >= 10}
+            if not shares:
+                axis.set_axis_off()
+                continue
             covered = [v["coverage"] for v in shares.values()]
             chance = [
                 2 * (v["coverage"] * (1 - v["coverage"]) / v["n"]) ** 0.5 for v in shares.values()
@@ -144,7 +147,7 @@ def plans(plans: Plans, path: Path) -> None:
     if others:
         of = " x ".join(axis.field for axis in others)
         more = f" (the best {len(ranked)} of {len(lines)})" if len(lines) > len(ranked) else ""
-        legend = axes[0, 0].legend(title=of + more, fontsize=8)
+        legend = axes[0, 0].legend(title=of + more, fontsize=8, loc="upper left")
         for text in legend.get_texts():
             text.set_parse_math(False)
     axes[-1, 0].set_xlabel(first.field)
