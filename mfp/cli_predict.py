@@ -166,7 +166,7 @@ def _run(
 
     try:
         from mfp.forecast import Forecaster
-        from mfp.forecast.intervals import check_level
+        from mfp.forecast.intervals import check_level, no_intervals
 
         forecaster = Forecaster.open(model, verify)
         check_level(level, forecaster.bundle.calibration)
@@ -174,8 +174,8 @@ def _run(
         raise click.ClickException(str(error)) from None
     except ValueError as error:
         raise click.UsageError(f"--{error}") from None
-    if forecaster.bundle.calibration is None:
-        click.echo(f"{model}: has no intervals; export it with this version of mfp", err=True)
+    for reason in no_intervals(forecaster.bundle):
+        click.echo(f"{model}: {reason}", err=True)
     rejected = accepted = 0
     with contextlib.ExitStack() as stack:
         reject_file = (

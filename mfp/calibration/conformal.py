@@ -112,9 +112,10 @@ class Distribution:
 
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
         """Two-sided bounds, which hold the forecast itself in any case. [N], [N]."""
-        tails = np.array([scores.tails(level) for scores in self.scores]).reshape(-1, 2)
-        low = self.forecast + self.spread * tails[self.group, 0]
-        high = self.forecast + self.spread * tails[self.group, 1]
+        groups, which = np.unique(self.group, return_inverse=True)
+        tails = np.array([self.scores[group].tails(level) for group in groups]).reshape(-1, 2)
+        low = self.forecast + self.spread * tails[which, 0]
+        high = self.forecast + self.spread * tails[which, 1]
         return np.minimum(low, self.forecast), np.maximum(high, self.forecast)
 
     def below(self, limit: np.ndarray) -> np.ndarray:

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from mfp.calibration.fitted import DEFAULT_LEVEL, Calibration
+from mfp.calibration.fitted import DEFAULT_LEVEL, TARGETS, Calibration
 from mfp.film import Film
+from mfp.forecast.bundle import Bundle
 
-__all__ = ["DEFAULT_LEVEL", "check_level", "intervals"]
+__all__ = ["DEFAULT_LEVEL", "check_level", "intervals", "no_intervals"]
 
 
 def check_level(level: float, calibration: Calibration | None) -> None:
@@ -28,6 +29,15 @@ def check_level(level: float, calibration: Calibration | None) -> None:
             f"level {level:g}: needs more calibration films than this bundle has; "
             f"at most {np.floor(calibration.max_level * 1000) / 1000:g}"
         )
+
+
+def no_intervals(bundle: Bundle) -> list[str]:
+    """In words, of which targets that could have intervals a bundle has none, and why."""
+    predicted = [name for name in TARGETS if name in bundle.manifest.targets]
+    if bundle.calibration is None:
+        return ["has no intervals; export it with this version of mfp"] if predicted else []
+    without = bundle.calibration.without.items()
+    return [f"has no intervals of {name}: {reason}" for name, reason in without]
 
 
 def intervals(

@@ -9,6 +9,7 @@ import pytest
 
 from mfp.film import Film
 from mfp.forecast import Forecaster
+from mfp.forecast.intervals import no_intervals
 from mfp.manifest import BundleError
 
 
@@ -92,6 +93,9 @@ def test_an_older_bundle_opens_without_intervals(rewrite, forecaster, test_films
 
     old = Forecaster.open(rewrite(older))
     assert old.bundle.calibration is None
+    assert no_intervals(old.bundle) == ["has no intervals; export it with this version of mfp"]
+    reviews = dataclasses.replace(old.bundle.manifest, targets=("sentiment",))
+    assert no_intervals(dataclasses.replace(old.bundle, manifest=reviews)) == []
     (found,), (new,) = old.predict(test_films[:1]), forecaster.predict(test_films[:1])
     assert found.rating == pytest.approx(new.rating, abs=1e-6)
     assert (found.rating_low, found.level) == (None, None)
