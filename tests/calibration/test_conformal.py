@@ -10,6 +10,7 @@ import pytest
 
 from mfp.calibration import conformal, fitted
 from mfp.calibration.conformal import Distribution, Sample, Scores, TargetCalibration, TargetFit
+from mfp.calibration.spread import SpreadFits
 
 
 @pytest.mark.parametrize(
@@ -199,6 +200,25 @@ def test_a_fold_left_out_does_not_enter():
     assert max(s.films for s in again.calibrate(without=[0]).scores) == 240
     assert max(abs(s.values).max() for s in first.scores) < 20
     assert max(abs(s.values).max() for s in again.calibrate(without=[0]).scores) < 20
+
+
+def test_each_film_is_scored_by_a_spread_that_saw_only_others(monkeypatch):
+    """And the spread that is served has seen all of them."""
+    films, forecast, truth = sample(natural((300, 0, 0, 0)), PATTERNS)
+    fitted_target, seen = TargetFit(films, forecast, truth), []
+    fit = SpreadFits.fit
+
+    def noting(self, folds, *rest):
+        seen.append(set(folds))
+        return fit(self, folds, *rest)
+
+    monkeypatch.setattr(SpreadFits, "fit", noting)
+    fitted_target.calibrate()
+    every = set(range(fitted.FOLDS))
+    assert seen == [*(every - {fold} for fold in range(fitted.FOLDS)), every]
+    seen.clear()
+    fitted_target.calibrate(without=[2])
+    assert seen == [*(every - {2, fold} for fold in (0, 1, 3, 4)), every - {2}]
 
 
 def test_json_and_back_gives_the_same_intervals():
