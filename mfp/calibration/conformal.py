@@ -23,7 +23,7 @@ from mfp.calibration import patterns
 from mfp.calibration.spread import Spread, SpreadFits
 
 MIN_FILMS = 100  # calibration films of a group, where there are that many
-FEWEST = 20  # below this a target has no intervals
+FEWEST = 25  # below this a target has no intervals; 19 would just do for 90 %
 _REFERENCE = 0.9  # level at which groups that miss more are made no narrower
 _KEPT = 200  # scores kept of a group: the outer ones all, the inner ones thinned
 _OUTER = 40

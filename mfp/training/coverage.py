@@ -41,7 +41,10 @@ class HeldOutFilms:
 
 @dataclass(frozen=True)
 class Judged:
-    """Films and the bounds that one target was given. All [N]; truth NaN where unknown."""
+    """Films and the bounds that one target was given. All [N]; truth NaN where unknown.
+
+    Without finite bounds (a fold of too few films) there is nothing to judge.
+    """
 
     truth: np.ndarray
     forecast: np.ndarray
@@ -54,7 +57,8 @@ class Judged:
 
     def scores(self, rows: np.ndarray | None = None) -> dict[str, float] | None:
         """Coverage, mean width, bias and deviation of the errors; None where no film is known."""
-        known = ~np.isnan(self.truth) if rows is None else rows & ~np.isnan(self.truth)
+        known = ~np.isnan(self.truth) & np.isfinite(self.high - self.low)
+        known = known if rows is None else rows & known
         if not known.any():
             return None
         truth, low, high = self.truth[known], self.low[known], self.high[known]
@@ -170,8 +174,7 @@ def _held_out(held_out: HeldOutFilms, name: str, level: float, hidden: int) -> J
         outputs = {target: y[hidden, rows] for target, y in films.outputs.items()}
         found = calibration.distributions(outputs, films.embedding[hidden, rows], missing[rows])
         low[rows], high[rows] = found[name].interval(level)
-    truth = np.where(np.isnan(low), np.nan, films.truth[name])
-    return Judged(truth, films.outputs[name][hidden], low, high)
+    return Judged(films.truth[name], films.outputs[name][hidden], low, high)
 
 
 def _by_hidden(

@@ -176,8 +176,8 @@ def test_few_films_share_one_group_and_fewer_have_no_interval():
     calibration = TargetFit(films, forecast, truth).calibrate()
     assert calibration.patterns.tolist() == [[True, True]]
     assert calibration.max_level == pytest.approx(1 - 2 / 41)
-    truth[19:] = np.nan
-    with pytest.raises(ValueError, match="only 19 calibration films know it, 20 are needed"):
+    truth[24:] = np.nan
+    with pytest.raises(ValueError, match="only 24 calibration films know it, 25 are needed"):
         TargetFit(films, forecast, truth)
 
 

@@ -107,7 +107,7 @@ def test_a_target_of_too_few_films_has_no_intervals_and_says_why():
     calibration, _ = fitted.fit(calibration_films(revenues=5), PARTS, RULES)
     assert set(calibration.targets) == {"rating"}
     assert calibration.without == {
-        "revenue": "only 5 calibration films know it, 20 are needed",
+        "revenue": "only 5 calibration films know it, 25 are needed",
     }
 
 
