@@ -373,6 +373,7 @@ def evaluate(run_path: str, as_json: bool, where: str | None, missing: bool) -> 
         click.echo(json.dumps(report, indent=1))
     else:
         _show_report(report)
+        _show_coverage(report)
 
 
 @main.command()
@@ -505,6 +506,15 @@ def _show_report(report: dict[str, Any]) -> None:
 
     tables.show(tables.metrics_table(report))
     click.echo(tables.verdict_on_baselines(report))
+    for sentence in tables.coverage_sentences(report.get("intervals", {"level": 0.0})):
+        click.echo(sentence)
+
+
+def _show_coverage(report: dict[str, Any]) -> None:
+    from mfp.report import tables
+
+    for table in tables.coverage_tables(report.get("intervals", {"level": 0.0})):
+        tables.show(table)
 
 
 def _show_missing(rows: list[dict[str, Any]], spec: Any) -> None:

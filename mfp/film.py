@@ -193,6 +193,14 @@ DERIVED_NUMBERS: dict[str, Callable[[Film], float | None]] = {
     "weekday_cos": _cycle(_weekday, math.cos),
     **{f"{name}_count": _count(name) for name in SET_FIELDS if name != "certificate"},
 }
+# Fields that a derived number needs, all of them.
+_OF_DATE = ("release_year", "holiday_season", "season_sin", "season_cos")
+_DERIVED_FROM: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys((*_OF_DATE, "weekday_sin", "weekday_cos"), ("release_date",)),
+    "budget_constant_usd": ("budget_usd", "release_date"),
+    **{f"{name}_count": (name,) for name in SET_FIELDS if name != "certificate"},
+}
+assert set(_DERIVED_FROM) == set(DERIVED_NUMBERS)
 NUMBER_INPUTS = (
     *(n for n, f in FIELDS.items() if f.kind == "number"),
     *DERIVED_NUMBERS,
@@ -208,6 +216,11 @@ def number(film: Film, name: str) -> float | None:
     """A number field or a derived number of the film; None where it is missing."""
     derived = DERIVED_NUMBERS.get(name)
     return derived(film) if derived else getattr(film, name)
+
+
+def sources(name: str) -> tuple[str, ...]:
+    """The fields of the record that an input is read from."""
+    return _DERIVED_FROM.get(name, (name,))
 
 
 def texts(film: Film, name: str) -> tuple[str, ...]:

@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 FORMAT = "mfp-bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# 1 had no calibration: such bundles forecast without intervals.
+READABLE_VERSIONS = (1, 2)
 MANIFEST, PARAMS, PROGRAM = "manifest.json", "params", "program.stablehlo"
 
 MAX_MANIFEST = 200_000_000  # bytes
@@ -35,8 +37,9 @@ class Manifest:
     features: Mapping[str, Any]
     targets: tuple[str, ...]
     metrics: Mapping[str, Any]
-    data: Mapping[str, Any]  # data card: source, fingerprint, splits, counts
+    data: Mapping[str, Any]  # data card: source, fingerprint, splits, counts, ranges
     versions: Mapping[str, str]
+    calibration: Mapping[str, Any] = field(default_factory=dict)  # calibration/fitted.py
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
 
@@ -81,9 +84,10 @@ def read(folder: Path) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise BundleError(f"{path}: is not the manifest of an {FORMAT}")
     version = values.get("format_version")
-    if version != FORMAT_VERSION:
+    if version not in READABLE_VERSIONS:
         raise BundleError(
-            f"{path}: has format version {version!r}, this program reads {FORMAT_VERSION}; "
+            f"{path}: has format version {version!r}, this program reads "
+            f"{READABLE_VERSIONS[0]} to {FORMAT_VERSION}; "
             "install the version of mfp that wrote it"
         )
     try:

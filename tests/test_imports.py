@@ -99,13 +99,18 @@ def test_the_reader_of_imports_sees_every_form(code: str, module: str):
         (
             "mfp/data/",
             {"jax", "flax", "optax", "orbax"}
-            | {f"mfp.{part}" for part in ("models", "training", "forecast", "report")},
+            | {f"mfp.{p}" for p in ("calibration", "models", "training", "forecast", "report")},
         ),
         ("mfp/models/", {f"mfp.{part}" for part in ("data", "training", "forecast", "report")}),
         (
             "mfp/forecast/",
             {"flax", "optax", "tensorflow_datasets", "grain"}
             | {f"mfp.{part}" for part in ("models", "training", "report")},
+        ),
+        (
+            "mfp/calibration/",
+            {"jax", "flax", "optax", "orbax"}
+            | {f"mfp.{part}" for part in ("models", "training", "forecast", "report")},
         ),
         ("mfp/training/", {"mfp.forecast", "mfp.cli", "mfp.cli_predict"}),
         ("mfp/report/", {"mfp.models", "mfp.cli", "mfp.cli_predict"}),

@@ -85,7 +85,7 @@ def test_a_listed_path_outside_the_bundle_is_not_followed(bundle: Path):
     ("change", "message"),
     [
         ({"format": "zip"}, "is not the manifest of an mfp-bundle"),
-        ({"format_version": 2}, "format version 2, this program reads 1; install"),
+        ({"format_version": 3}, "format version 3, this program reads 1 to 2; install"),
         ({"format_version": None}, "format version None"),
         ({"unheard_of": 1}, "is damaged"),
         ({"targets": 3}, "is damaged"),

@@ -12,12 +12,13 @@ split's arrays on disk, and only the rows of a batch are read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from mfp import film as film_record
 from mfp.config import TargetsConfig
 from mfp.data import targets
 from mfp.data.features import Arrays, FeatureSpec
@@ -29,6 +30,8 @@ Share = tuple[int, int]
 WHOLE: Share = (0, 1)
 # Batches that are sorted by length together.
 _WINDOW = 32
+# What metrics are sliced by, read by no network.
+FACTS = ("release_year", "budget_usd", "runtime_minutes")
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class FilmArrays:
     media: dict[str, Pool]  # images/<field>, videos/<field>
     truth: dict[str, np.ndarray]  # float64 [N] natural units, NaN where unknown
     fill: np.ndarray | None = None  # `text_fill` of every film, where it was computed before
+    facts: dict[str, np.ndarray] = field(default_factory=dict)  # FACTS: float64 [N], NaN unknown
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,6 +64,7 @@ class FilmArrays:
             {name: Pool(pool.index[chosen], pool.content) for name, pool in self.media.items()},
             {name: truth[chosen] for name, truth in self.truth.items()},
             None if self.fill is None else self.fill[chosen],
+            {name: fact[chosen] for name, fact in self.facts.items()},
         )
 
     def text_fill(self, indices: np.ndarray | slice) -> np.ndarray:
@@ -146,6 +151,7 @@ class Transformed:
     records: np.ndarray  # `record_type` [N]
     truth: np.ndarray  # float64 [N], a field per target
     fill: np.ndarray  # float64 [N], `text_fill`
+    facts: np.ndarray  # float64 [N], a field per fact
     media: dict[str, list[np.ndarray]]  # of the films that have any, in their order
 
 
@@ -182,10 +188,13 @@ def transform(
     truth = np.full(len(which), np.nan, [(name, np.float64) for name in spec.targets.names])
     media: dict[str, list[np.ndarray]] = {name: [] for name in media_shapes(spec)}
     pixels: Any = getattr(films, "pixels", lambda _: {})
+    facts = np.zeros(len(which), [(name, np.float64) for name in FACTS])
     ids = []
-    for record, known, i in zip(records, truth, which, strict=True):
+    for record, known, fact, i in zip(records, truth, facts, which, strict=True):
         film, outcome = films[i]
         ids.append(film.id)
+        for name in FACTS:
+            fact[name] = film_record.number(film, name)
         arrays = spec.transform(film, pixels(i) if media else None)
         for name, array in arrays.items():
             if not _is_media(name):
@@ -201,7 +210,7 @@ def transform(
                 record[f"weights/{name}"] = targets.weight(name, film, config)
     long = long_texts({name: records.dtype[name].shape for name in records.dtype.names or ()})
     fill = text_fill({name: records[name] for name in long}) if long else np.zeros(len(which))
-    return Transformed(ids, records, truth, fill, media)
+    return Transformed(ids, records, truth, fill, facts, media)
 
 
 def joined(
@@ -209,6 +218,7 @@ def joined(
     records: np.ndarray,
     truth: np.ndarray,
     fill: np.ndarray,
+    facts: np.ndarray,
     content: Mapping[str, np.ndarray],
 ) -> FilmArrays:
     """`Transformed` and the pools' content as the arrays of a split, which are views of them."""
@@ -219,6 +229,7 @@ def joined(
         {name: Pool(records[f"index/{name}"], pixels) for name, pixels in content.items()},
         {name: truth[name] for name in truth.dtype.names or ()},
         fill,
+        {name: facts[name] for name in FACTS},
     )
 
 
@@ -231,7 +242,7 @@ def film_arrays(
         name: np.stack([np.zeros(shape, np.uint8), *found.media[name]])
         for name, shape in media_shapes(spec).items()
     }
-    return joined(found.ids, found.records, found.truth, found.fill, content)
+    return joined(found.ids, found.records, found.truth, found.fill, found.facts, content)
 
 
 class TrainingBatches:

@@ -2,7 +2,7 @@
 
     <prepared dataset>/columns/<key>/<split>/
       records.npy           `batches.record_type` [N]: what a batch reads of a film, in one piece
-      truth.npy, fill.npy   [N]
+      truth.npy, fill.npy, facts.npy   [N]
       images-poster.npy     uint8 [n + 1, H, W, 3]: the pool; videos-trailer.npy alike
       ids.npy, id_ends.npy  the ids, one after another in UTF-8, and where each ends
 
@@ -123,7 +123,8 @@ def _write(
         def column(name: str) -> Column:
             return stack.enter_context(Column(folder / f"{name}.npy"))
 
-        records, truth, fill = column("records"), column("truth"), column("fill")
+        records, truth = column("records"), column("truth")
+        fill, facts = column("fill"), column("facts")
         ids, id_ends = column("ids"), column("id_ends")
         pools = {}
         for name, shape in batches.media_shapes(spec).items():
@@ -140,6 +141,7 @@ def _write(
             records.append(found.records)
             truth.append(found.truth)
             fill.append(found.fill)
+            facts.append(found.facts)
             encoded = [id.encode() for id in found.ids]
             ends = ids.rows + np.cumsum([len(id) for id in encoded])
             ids.append(np.frombuffer(b"".join(encoded), np.uint8))
@@ -196,7 +198,8 @@ def _open(folder: Path, spec: FeatureSpec) -> FilmArrays:
 
     content = {name: column(_file_name(name)) for name in batches.media_shapes(spec)}
     ids = Ids(column("ids"), column("id_ends"))
-    return batches.joined(ids, column("records"), column("truth"), column("fill"), content)
+    records, truth = column("records"), column("truth")
+    return batches.joined(ids, records, truth, column("fill"), column("facts"), content)
 
 
 class Ids(Sequence[str]):

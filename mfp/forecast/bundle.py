@@ -13,6 +13,7 @@ import numpy as np
 from jax import export
 
 from mfp import manifest as manifests
+from mfp.calibration.fitted import Calibration
 from mfp.data.features import FeatureSpec
 from mfp.manifest import BundleError, Manifest
 
@@ -25,6 +26,7 @@ class Bundle:
     manifest: Manifest
     spec: FeatureSpec
     run: Callable[[Mapping[str, np.ndarray]], Mapping[str, Any]]
+    calibration: Calibration | None = None  # of older bundles there is none
 
 
 def open_bundle(path: str | Path, verify: bool = True) -> Bundle:
@@ -42,6 +44,9 @@ def open_bundle(path: str | Path, verify: bool = True) -> Bundle:
         manifests.verify(folder, manifest)
     try:
         spec = FeatureSpec.from_json(manifest.features)
+        calibration = (
+            Calibration.from_json(manifest.calibration, spec) if manifest.calibration else None
+        )
     except ValueError as error:
         raise BundleError(
             f"{folder / manifests.MANIFEST}: {error}; if another version of mfp wrote it, "
@@ -61,7 +66,7 @@ def open_bundle(path: str | Path, verify: bool = True) -> Bundle:
     def run(batch: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         return jax.device_get(call(params, dict(batch)))
 
-    return Bundle(folder, manifest, spec, run)
+    return Bundle(folder, manifest, spec, run, calibration)
 
 
 def _signature(program: export.Exported, folder: Path) -> tuple[Any, dict[str, tuple]]:

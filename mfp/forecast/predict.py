@@ -14,11 +14,17 @@ import numpy as np
 from mfp.data import media as media_files
 from mfp.film import VERDICTS, Film
 from mfp.forecast.bundle import Bundle, open_bundle
+from mfp.forecast.flags import Experience
+from mfp.forecast.intervals import DEFAULT_LEVEL, check_level, intervals
 
 # A program is compiled once per batch size: a batch is padded to the next of these.
 BATCH_SIZES = (1, 16, 256)
 # Decimals of each number in JSON and CSV; None gives a whole number.
-_DIGITS = {"rating": 3, "revenue_usd": None, "hit_probability": 4, "sentiment": 4}
+_DIGITS = {
+    **dict.fromkeys(("rating", "rating_low", "rating_high"), 3),
+    **dict.fromkeys(("revenue_usd", "revenue_usd_low", "revenue_usd_high"), None),
+    **dict.fromkeys(("hit_probability", "sentiment"), 4),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +35,17 @@ class Forecast:
     title: str
     release_date: str | None = None
     rating: float | None = None  # 0-10
+    rating_low: float | None = None  # the interval of the level, within 0-10
+    rating_high: float | None = None
     revenue_usd: float | None = None  # median, US dollars
+    revenue_usd_low: float | None = None
+    revenue_usd_high: float | None = None
     hit_probability: float | None = None
     sentiment: float | None = None  # probability that the reviews praise
     verdict: str | None = None
     verdict_probabilities: dict[str, float] | None = None
-    warnings: tuple[str, ...] = ()  # what could not be used of this film
+    level: float | None = None  # share of films whose truth lies in the intervals
+    flags: tuple[str, ...] = ()  # in words: what is unusual of this film or could not be used
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, without the targets that the bundle does not predict.
@@ -48,7 +59,8 @@ class Forecast:
         if self.verdict_probabilities is not None:
             shares = self.verdict_probabilities.items()
             values["verdict_probabilities"] = {name: round(share, 4) for name, share in shares}
-        return {name: value for name, value in values.items() if value not in (None, ())}
+        values["flags"] = list(self.flags)
+        return {name: value for name, value in values.items() if value not in (None, [])}
 
 
 class Forecaster:
@@ -56,74 +68,110 @@ class Forecaster:
 
     def __init__(self, bundle: Bundle):
         self.bundle = bundle
+        self.experience = Experience.of(bundle.manifest, bundle.spec)
 
     @classmethod
     def open(cls, path: str | Path, verify: bool = True) -> Forecaster:
         """Open a bundle folder. Raises BundleError as `open_bundle` does."""
         return cls(open_bundle(path, verify))
 
-    def predict(self, films: Sequence[Film], media: str | Path | None = None) -> list[Forecast]:
+    def predict(
+        self,
+        films: Sequence[Film],
+        media: str | Path | None = None,
+        level: float = DEFAULT_LEVEL,
+    ) -> list[Forecast]:
         """The forecast of each film, in order. A film's forecast does not depend on the others.
 
         Args:
           media: the folder that poster and trailer paths are relative to; without it, films are
             forecast as if they had neither.
-        """
-        return list(self.stream(films, media))
+          level: of the intervals, for example 0.9. An older bundle has none.
 
-    def stream(self, films: Iterable[Film], media: str | Path | None = None) -> Iterator[Forecast]:
+        Raises:
+          ValueError: the calibration films are too few for the level.
+        """
+        return list(self.stream(films, media, level))
+
+    def stream(
+        self,
+        films: Iterable[Film],
+        media: str | Path | None = None,
+        level: float = DEFAULT_LEVEL,
+    ) -> Iterator[Forecast]:
         """Forecasts one after another, in bounded memory."""
-        iterator = iter(films)
+        return (forecast for forecast, _ in self.fused(films, media, level))
+
+    def fused(
+        self,
+        films: Iterable[Film],
+        media: str | Path | None = None,
+        level: float = DEFAULT_LEVEL,
+    ) -> Iterator[tuple[Forecast, np.ndarray]]:
+        """Each forecast beside the film's fused vector [E], which tells like films from unlike."""
+        check_level(level, self.bundle.calibration)
         folder = None if media is None else Path(media)
+        return self._batches(iter(films), folder, level)
+
+    def _batches(
+        self, films: Iterator[Film], folder: Path | None, level: float
+    ) -> Iterator[tuple[Forecast, np.ndarray]]:
         with ThreadPoolExecutor() as decoders:  # decoders release the interpreter lock
-            while chunk := list(islice(iterator, BATCH_SIZES[-1])):
-                yield from self._batch(chunk, folder, decoders)
+            while chunk := list(islice(films, BATCH_SIZES[-1])):
+                yield from self._batch(chunk, folder, level, decoders)
 
     def _batch(
-        self, films: list[Film], folder: Path | None, decoders: ThreadPoolExecutor
-    ) -> list[Forecast]:
+        self, films: list[Film], folder: Path | None, level: float, decoders: ThreadPoolExecutor
+    ) -> Iterator[tuple[Forecast, np.ndarray]]:
         size = next(size for size in BATCH_SIZES if size >= len(films))
-        pixels, warnings = zip(
+        pixels, unusable = zip(
             *decoders.map(lambda film: self._pixels(film, folder), films), strict=True
         )
-        inputs = self.bundle.spec.stack(films, pixels)
+        spec, calibration = self.bundle.spec, self.bundle.calibration
+        inputs = spec.stack(films, pixels)
         padded = {
             name: np.concatenate([a, np.repeat(a[:1], size - len(films), axis=0)])
             for name, a in inputs.items()
         }
-        outputs = self.bundle.run(padded)["outputs"]
-        present = [inputs[f"present/{name}"] for name in self.bundle.spec.modalities]
-        known = np.sum(present, axis=0)
-        return [
-            _forecast(
-                film, {name: y[i] for name, y in outputs.items()}, (*warnings[i], *_blank(known[i]))
-            )
-            for i, film in enumerate(films)
-        ]
+        found = self.bundle.run(padded)
+        outputs = {name: y[: len(films)] for name, y in found["outputs"].items()}
+        embedding = found["embedding"][: len(films)]
+        known = np.sum([inputs[f"present/{name}"] for name in spec.modalities], axis=0)
+        bounds: list[dict[str, float]] = [{} for _ in films]
+        if calibration is not None:
+            bounds = intervals(calibration, films, inputs, outputs, embedding, level)
+        for i, film in enumerate(films):
+            point = _point(film, {name: y[i] for name, y in outputs.items()})
+            flags = (*unusable[i], *_blank(known[i]), *self.experience.flags(film))
+            yield Forecast(film.id, film.title, flags=flags, **(point | bounds[i])), embedding[i]
 
     def _pixels(self, film: Film, folder: Path | None) -> tuple[dict[str, bytes], tuple[str, ...]]:
         """The film's media that the network reads, and why one could not be used."""
         spec = self.bundle.spec
         pixels: dict[str, bytes] = {}
-        warnings = []
+        flags = []
         for name in (*spec.images, *spec.videos):
             relative = getattr(film, name)
-            if not relative or folder is None:
+            if not relative:
+                continue
+            if folder is None:
+                flags.append(f"{name}: no media folder is given; forecast without it")
                 continue
             try:
                 path = media_files.locate(name, relative, folder)
                 pixels[name] = media_files.prepare(name, path, spec.image_size, spec.video_frames)
             except media_files.MediaError as error:
-                warnings.append(f"{name}: {error}; forecast without it")
-        return pixels, tuple(warnings)
+                flags.append(f"{name}: {error}; forecast without it")
+        return pixels, tuple(flags)
 
 
 def _blank(known: float) -> tuple[str, ...]:
-    """A warning where nothing that the bundle reads is known of a film."""
+    """A flag where nothing that the bundle reads is known of a film."""
     return () if known else ("nothing that this bundle reads is given: an average forecast",)
 
 
-def _forecast(film: Film, outputs: dict[str, np.ndarray], warnings: tuple[str, ...]) -> Forecast:
+def _point(film: Film, outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The fields of a Forecast that the network itself decides."""
     values: dict[str, Any] = {"release_date": film.release_date and str(film.release_date)}
     if "rating" in outputs:
         values["rating"] = min(max(float(outputs["rating"]), 0.0), 10.0)
@@ -137,4 +185,4 @@ def _forecast(film: Film, outputs: dict[str, np.ndarray], warnings: tuple[str, .
         shares = dict(zip(VERDICTS, map(float, outputs["verdict"]), strict=True))
         values["verdict_probabilities"] = shares
         values["verdict"] = max(shares, key=shares.__getitem__)
-    return Forecast(film.id, film.title, warnings=warnings, **values)
+    return values

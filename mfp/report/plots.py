@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mfp.film import FIELDS
+from mfp.forecast.axes import Axis
+from mfp.forecast.plan import Plan, Plans
+
 # The metric that a plot shows of each target; more is better for all of them.
 MAIN_METRIC = {
     "rating": "r2",
@@ -14,6 +18,8 @@ MAIN_METRIC = {
     "sentiment": "auc",
     "verdict": "accuracy",
 }
+# What the width of an interval is measured in.
+UNITS = {"rating": "points of 0-10", "revenue": "powers of ten of dollars"}
 
 
 def missing_modalities(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
@@ -44,3 +50,144 @@ def missing_modalities(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
+
+
+def coverage(report: Mapping[str, Any], path: Path) -> None:
+    """The `intervals` of metrics.json: coverage by year and budget, width by what is hidden.
+
+    Bars of two binomial standard deviations show what chance alone may do.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    level = report["level"]
+    targets = [name for name in UNITS if name in report]
+    if not targets:
+        return
+    figure, axes = pyplot.subplots(
+        len(targets), 3, figsize=(15, 4 * len(targets)), squeeze=False, layout="constrained"
+    )
+    for row, name in zip(axes, targets, strict=True):
+        found = report[name]
+        slices = (("by_year", "year of release"), ("by_budget", "budget"))
+        for axis, (key, label) in zip(row, slices, strict=False):
+            shares = {k: v for k, v in found[key].items() if v["n"] >= 10}
+            if not shares:
+                axis.set_axis_off()
+                continue
+            covered = [v["coverage"] for v in shares.values()]
+            chance = [
+                2 * (v["coverage"] * (1 - v["coverage"]) / v["n"]) ** 0.5 for v in shares.values()
+            ]
+            axis.errorbar(range(len(shares)), covered, yerr=chance, fmt="o", capsize=3)
+            axis.axhline(level, color="black", linewidth=1, linestyle="--")
+            axis.set_xticks(range(len(shares)), list(shares), rotation=20, fontsize=8)
+            axis.set_xlabel(label)
+            axis.set_ylabel(f"{name}: coverage of {level:.0%} intervals")
+            axis.set_ylim(top=1.01)
+            axis.grid(alpha=0.3)
+        hidden = found.get("by_hidden") or found["by_missing"]
+        widths = [v["width"] for v in hidden.values()]
+        row[2].barh(range(len(hidden)), widths)
+        row[2].set_yticks(range(len(hidden)), list(hidden), fontsize=8)
+        row[2].invert_yaxis()
+        row[2].set_xlabel(f"{name}: mean width, {UNITS[name]}")
+        row[2].grid(alpha=0.3, axis="x")
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+# Targets of a forecast as a plan's curves: field, label, logarithmic.
+_CURVES = (
+    ("rating", "rating (0-10)", False),
+    ("revenue_usd", "box office (US dollars)", True),
+    ("hit_probability", "chance of a hit", False),
+)
+_MOST_LINES = 8
+
+
+def plans(plans: Plans, path: Path) -> None:
+    """The plans of a film as curves with intervals over the longest axis that lies on a line.
+
+    A line for each combination of the other axes (the best ones, where there are many); the best
+    plan is a star, plans beyond what the network was trained on are hollow.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    first = max(plans.axes, key=lambda axis: (axis.ordered, len(axis.values)))
+    others = [axis for axis in plans.axes if axis is not first]
+    lines: dict[tuple[str, ...], list[int]] = {}
+    for i, plan in enumerate(plans.plans):
+        lines.setdefault(tuple(plan.values[axis.field] for axis in others), []).append(i)
+    amounts = plans.goals()
+    ranked = sorted(lines, key=lambda key: -amounts[lines[key]].max())[:_MOST_LINES]
+    forecasts = [plan.forecast for plan in plans.plans]
+    curves = [curve for curve in _CURVES if getattr(forecasts[0], curve[0]) is not None]
+    figure, axes = pyplot.subplots(
+        len(curves), 1, figsize=(10, 3.4 * len(curves)), squeeze=False, layout="constrained"
+    )
+    places, names = _places(first)
+    for axis, (name, label, logarithmic) in zip(axes[:, 0], curves, strict=True):
+        for number, key in enumerate(ranked):
+            chosen = [plans.plans[i] for i in lines[key]]
+            _draw(axis, chosen, places, name, ", ".join(key), f"C{number}", first.ordered)
+        axis.set_ylabel(label)
+        if logarithmic:
+            axis.set_yscale("log")
+        if first.ordered and FIELDS[first.field].unit == "US dollars":
+            axis.set_xscale("log")
+        if names:
+            axis.set_xticks(places, names, rotation=20, fontsize=8, parse_math=False)
+        axis.grid(alpha=0.3)
+    if others:
+        of = " x ".join(axis.field for axis in others)
+        more = f" (the best {len(ranked)} of {len(lines)})" if len(lines) > len(ranked) else ""
+        legend = axes[0, 0].legend(title=of + more, fontsize=8, loc="upper left")
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    axes[-1, 0].set_xlabel(first.field)
+    level = forecasts[0].level
+    title = forecasts[0].title[:80] + (f", {100 * level:.4g}% intervals" if level else "")
+    figure.suptitle(title, parse_math=False)
+    figure.savefig(path, dpi=120, format="png")
+    pyplot.close(figure)
+
+
+def _places(axis: Axis) -> tuple[list[Any], list[str]]:
+    """Where the values of an axis stand, and their names where they are not on a line."""
+    if not axis.ordered:
+        return list(range(len(axis.values))), [label[:30] for label in axis.labels]
+    if FIELDS[axis.field].kind == "date":
+        return [date.first_day() for date in axis.values], []
+    return list(axis.values), []
+
+
+def _draw(
+    axis: Any,
+    plans: Sequence[Plan],
+    places: Sequence[Any],
+    name: str,
+    label: str,
+    colour: str,
+    joined: bool,
+) -> None:
+    """One line of plans: points, intervals, the best one, and those that extrapolate."""
+    values = [getattr(plan.forecast, name) for plan in plans]
+    low, high = (
+        [getattr(plan.forecast, f"{name}_{end}", None) for plan in plans] for end in ("low", "high")
+    )
+    axis.plot(places, values, "-" if joined else "", color=colour, label=label or None)
+    if None not in (*low, *high):
+        if joined:
+            axis.fill_between(places, low, high, color=colour, alpha=0.12, linewidth=0)
+        else:
+            axis.vlines(places, low, high, color=colour, alpha=0.4)
+    for place, value, plan in zip(places, values, plans, strict=True):
+        face = "white" if plan.extrapolates else colour
+        mark, size = ("*", 16) if plan.best else ("o", 4)
+        axis.plot([place], [value], mark, markersize=size, color=colour, markerfacecolor=face)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mfp.forecast.plan import Plans
 from mfp.forecast.predict import Forecast
-from mfp.report.plots import MAIN_METRIC
+from mfp.report.plots import MAIN_METRIC, UNITS
 
 # (target, metric, label, whether more is better)
 _METRICS = (
@@ -68,6 +69,66 @@ def missing_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> 
     return table
 
 
+def coverage_tables(intervals: Mapping[str, Any]) -> list[Table]:
+    """Coverage and mean width of each target: overall, by year, budget and what is missing."""
+    found = []
+    kinds = (
+        ("by_year", "released"),
+        ("by_budget", "budget"),
+        ("by_missing", "test films as they are"),
+        ("by_hidden", "validation films, parts hidden"),
+    )
+    for name in (n for n in UNITS if n in intervals):
+        scores = intervals[name]
+        title = f"{intervals['level']:.0%} intervals: {name}"
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD)
+        table.add_column("")
+        for label in ("covered", "below", "above", f"width ({UNITS[name]})", "films"):
+            table.add_column(label, justify="right")
+        _coverage_row(table, "test", scores["test"])
+        if "validation" in scores:
+            _coverage_row(table, "validation, films not fitted on", scores["validation"])
+        for key, label in kinds:
+            for slice_name, slice_scores in scores.get(key, {}).items():
+                _coverage_row(table, f"{label}: {slice_name}", slice_scores)
+        found.append(table)
+    return found
+
+
+def _coverage_row(table: Table, label: str, scores: Mapping[str, float]) -> None:
+    shares = (f"{scores[key]:.1%}" for key in ("coverage", "below", "above"))
+    table.add_row(Text(label), *shares, f"{scores['width']:.2f}", f"{scores['n']:,}")
+
+
+def coverage_sentences(intervals: Mapping[str, Any]) -> list[str]:
+    """What the intervals hold on test films, and how far a shift over time has moved them."""
+    level = intervals["level"]
+    found = []
+    for name in (n for n in UNITS if n in intervals):
+        scores = intervals[name]
+        covered, n = scores["test"]["coverage"], scores["test"]["n"]
+        said = f"{name}: {level:.0%} intervals cover {covered:.1%} of {n:,} test films"
+        drift = scores.get("drift")
+        if drift:
+            beyond = abs(drift["coverage"]) > drift["chance"]
+            said += (
+                f"; {drift['coverage']:+.1%} against earlier films, "
+                f"{'more than' if beyond else 'within'} chance (±{drift['chance']:.1%}): "
+                f"bias moved by {drift['bias']:+.2f}, errors are {drift['deviation_ratio']:.2f} "
+                f"times as large"
+            )
+        found.append(f"{said}.")
+    hit = intervals.get("hit")
+    if hit and hit["served"] and hit["network"]:
+        found.append(
+            f"hit: log loss {hit['served'].get('log_loss', 0):.3f} as served, within the bounds of "
+            f"the intervals; {hit['network'].get('log_loss', 0):.3f} as the network says it."
+        )
+    for name, reason in intervals.get("without", {}).items():
+        found.append(f"{name}: no intervals; {reason}.")
+    return found
+
+
 def verdict_on_baselines(report: Mapping[str, Any]) -> str:
     """One sentence: where a baseline beats the network, or that none does."""
     lost = []
@@ -95,7 +156,43 @@ def forecast_table(forecasts: Iterable[Forecast]) -> Table:
     rows = list(forecasts)
     table = Table(box=SIMPLE_HEAD)
     table.add_column("title", overflow="fold")
-    columns: list[tuple[str, str, Any]] = [
+    used = _columns(rows)
+    for label, _ in used:
+        table.add_column(label, justify="right")
+    for row in rows:
+        table.add_row(Text(row.title), *(Text(show(row)) for _, show in used))
+    return table
+
+
+def flag_lines(forecasts: Iterable[Forecast]) -> list[str]:
+    """What is unusual of each film, a line each."""
+    return [f"{row.title}: {flag}" for row in forecasts for flag in row.flags]
+
+
+def plan_table(plans: Plans) -> Table:
+    """Plans of one film in their order; the best is marked, and what is as good as it."""
+    forecasts = [plan.forecast for plan in plans.plans]
+    table = Table(box=SIMPLE_HEAD)
+    for axis in plans.axes:
+        table.add_column(axis.field, justify="right", overflow="fold")
+    varied = [axis.field for axis in plans.axes]
+    used = [c for c in _columns(forecasts) if not (c[0] == "release" and "release_date" in varied)]
+    for label, _ in used:
+        table.add_column(label, justify="right")
+    table.add_column("")
+    for plan in plans.plans:
+        marks = ["best"] if plan.best else ["as good"] if plan.as_good else []
+        marks += ["extrapolates"] if plan.extrapolates else []
+        cells = [*plan.values.values(), *(show(plan.forecast) for _, show in used)]
+        style = "bold" if plan.best else ""
+        table.add_row(*(Text(cell) for cell in cells), Text(", ".join(marks)), style=style)
+    return table
+
+
+def _columns(rows: Sequence[Forecast]) -> list[tuple[str, Callable[[Forecast], str]]]:
+    """Label and text of each column that any forecast fills."""
+    level = next((row.level for row in rows if row.level is not None), 0.0)
+    points: list[tuple[str, str, Callable[[Any], str]]] = [
         ("release_date", "release", str),
         ("rating", "rating", lambda v: f"{v:.1f}"),
         ("revenue_usd", "box office", dollars),
@@ -103,16 +200,21 @@ def forecast_table(forecasts: Iterable[Forecast]) -> Table:
         ("verdict", "verdict", str),
         ("sentiment", "sentiment", lambda v: f"{v:.0%} praise"),
     ]
-    used = [c for c in columns if any(getattr(row, c[0]) is not None for row in rows)]
-    for _, label, _ in used:
-        table.add_column(label, justify="right")
-    for row in rows:
-        cells = []
-        for name, _, show in used:
-            value = getattr(row, name)
-            cells.append(Text("-" if value is None else show(value)))
-        table.add_row(Text(row.title), *cells)
-    return table
+
+    def value(name: str, show: Callable[[Any], str]) -> Callable[[Forecast], str]:
+        return lambda row: "-" if getattr(row, name) is None else show(getattr(row, name))
+
+    def between(name: str, show: Callable[[Any], str]) -> Callable[[Forecast], str]:
+        low, high = value(f"{name}_low", show), value(f"{name}_high", show)
+        return lambda row: f"{low(row)} to {high(row)}"
+
+    found: list[tuple[str, Callable[[Forecast], str]]] = []
+    for name, label, show in points:
+        if any(getattr(row, name) is not None for row in rows):
+            found.append((label, value(name, show)))
+        if any(getattr(row, f"{name}_low", None) is not None for row in rows):
+            found.append((f"{100 * level:.4g}% interval", between(name, show)))
+    return found
 
 
 def resume_table(interruptions: Sequence[Any]) -> Table:

@@ -21,6 +21,8 @@ from mfp.training import assemble, baselines, losses, metrics, parallel
 from mfp.training.parallel import Runner
 from mfp.training.step import Objective, mean_losses
 
+_FUSED = "embedding"
+
 
 @dataclass(frozen=True)
 class Evaluator:
@@ -38,9 +40,10 @@ class Evaluator:
         runner = parallel.evaluation_runner(config.parallel, config.train.batch_size)
 
         def evaluate(params, batch):
-            outputs = apply(params, batch, None)["outputs"]
+            found = apply(params, batch, None)
+            outputs = found["outputs"]
             natural = heads.natural_units(outputs, targets.mean, targets.deviation)
-            return natural, losses.target_losses(outputs, batch)
+            return natural, found["embedding"], losses.target_losses(outputs, batch)
 
         return cls(
             runner,
@@ -53,22 +56,30 @@ class Evaluator:
     def __call__(
         self, params: Any, films: FilmArrays
     ) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-        """Predictions {target: [N] or [N, C]} in natural units, and mean losses.
+        """Predictions {target: [N] or [N, C]} in natural units, and mean losses."""
+        predictions, _, mean = self.everything(params, films)
+        return predictions, mean
+
+    def everything(
+        self, params: Any, films: FilmArrays
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, float]]:
+        """Predictions as above, fused vectors [N, E], and mean losses.
 
         Each process computes its share of every batch, and all get the whole.
         """
-        predictions: dict[str, np.ndarray] = {}
+        whole: dict[str, np.ndarray] = {}
         sums: dict[str, np.ndarray] = {}
         params = self.runner.place_for_evaluation(params)
         for batch, indices in batches.once(films, self.batch_size, self.buckets, self.runner.share):
-            natural, found = parallel.on_host(self.compiled(params, self.runner.place_rows(batch)))
-            for name, y in natural.items():
-                whole = predictions.setdefault(name, np.zeros((len(films), *y.shape[1:]), y.dtype))
-                whole[indices] = y[: len(indices)]
+            placed = self.runner.place_rows(batch)
+            natural, fused, found = parallel.on_host(self.compiled(params, placed))
+            for name, y in {**natural, _FUSED: fused}.items():
+                rows = whole.setdefault(name, np.zeros((len(films), *y.shape[1:]), y.dtype))
+                rows[indices] = y[: len(indices)]
             for name, pair in found.items():
                 sums[name] = sums.get(name, np.zeros(2)) + np.array(pair, np.float64)
         pairs = {name: (s[0], s[1]) for name, s in sums.items()}
-        return predictions, mean_losses(pairs, self.objective)
+        return whole, whole.pop(_FUSED), mean_losses(pairs, self.objective)
 
 
 def report(

@@ -36,8 +36,9 @@ def write_bundle(
     params: Any,
     metrics: dict[str, Any],
     data: dict[str, Any],
+    calibration: dict[str, Any] | None = None,
 ) -> None:
-    """Write a bundle folder; it appears whole or not at all.
+    """Write a bundle folder; it appears whole or not at all. Uncalibrated, it has no intervals.
 
     Raises:
       ExportError: the folder exists, or program and network disagree.
@@ -64,6 +65,7 @@ def write_bundle(
         metrics=metrics,
         data=data,
         versions=evaluate.versions(),
+        calibration=calibration or {},
     )
     write_json(partial / manifest.MANIFEST, document.to_json())
     os.replace(partial, folder)

@@ -39,6 +39,7 @@ class RunFolder:
         self.speed_file = path / "speed.jsonl"
         self.tensorboard = path / "tensorboard"
         self.metrics_file = path / "metrics.json"
+        self.calibration_file = path / "calibration.json"
         self.bundle = path / "bundle"
         self._claimed = False
 
@@ -124,6 +125,15 @@ class RunFolder:
             return FeatureSpec.from_json(json.loads(self.features_file.read_text("utf-8")))
         except (OSError, ValueError) as error:
             raise ConfigError(f"{self.features_file}: cannot be read: {error}") from None
+
+    def read_calibration(self) -> dict[str, Any]:
+        """What `mfp evaluate` fitted on the validation films; empty where it has not yet."""
+        try:
+            return json.loads(self.calibration_file.read_text("utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{self.calibration_file}: cannot be read: {error}") from None
 
     def truncate_log(self, step: int) -> None:
         """Drop log lines after a step: a resumed run writes them again."""

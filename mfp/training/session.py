@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from collections.abc import Callable
@@ -11,15 +12,26 @@ from typing import Any
 
 import numpy as np
 
+from mfp.calibration.fitted import DEFAULT_LEVEL, TARGETS, Calibration
 from mfp.config import Config, ConfigError
 from mfp.data import columns
 from mfp.data.dataset import Dataset
 from mfp.film import FIELDS, Film
+from mfp.models.network import Network
 from mfp.report import plots
 from mfp.report.progress import TrainingProgress
-from mfp.training import assemble, evaluate, export, loop, missing, parallel
+from mfp.training import (
+    assemble,
+    calibrate,
+    coverage,
+    evaluate,
+    export,
+    loop,
+    missing,
+    parallel,
+)
 from mfp.training.loop import Trained
-from mfp.training.run import RunFolder, write_json
+from mfp.training.run import RunFolder, write_json, write_text
 
 
 def restore_trained(
@@ -109,24 +121,59 @@ def evaluate_run(
     progress: TrainingProgress,
     save: bool = True,
 ) -> dict[str, Any]:
-    """Metrics on validation and test films beside the baselines; saved to metrics.json.
+    """Metrics on validation and test films beside the baselines; coverage of the intervals.
 
-    All processes of a run predict; only the one that writes goes on to metrics, others get {}.
+    Saved to metrics.json, with the calibration in calibration.json and coverage.png. Unsaved
+    (films chosen by a condition) it judges the calibration of the run and fits none. All processes
+    of a run predict; only the one that writes goes on to metrics, others get {}.
     """
     progress.say("evaluating on held-out later films, and fitting the baselines on the same rows")
     network = assemble.build_network(config, trained.spec)
     evaluator = evaluate.Evaluator.build(network, trained.spec, config)
-    params = evaluator.runner.place_for_evaluation(trained.params)
-    predictions = {s: evaluator(params, trained.splits[s])[0] for s in ("validation", "test")}
+    placed = evaluator.runner.place_for_evaluation(trained.params)
+    found = {s: evaluator.everything(placed, trained.splits[s]) for s in ("validation", "test")}
     if not run.writer:
         return {}
+    predictions = {s: outputs for s, (outputs, *_) in found.items()}
+    params = parallel.to_device(trained.params)
     report = evaluate.report(trained.spec, trained.splits, predictions)
+    calibration, held_out = _calibration(run, config, trained, network, params, fit=save)
+    if calibration is not None:
+        outputs, embedding, _ = found["test"]
+        report["intervals"] = coverage.report(
+            calibration, trained.splits["test"], outputs, embedding, held_out, DEFAULT_LEVEL
+        )
     report["fingerprint"] = dataset.fingerprint
     report["seconds"] = round(trained.seconds, 3)
     report["versions"] = evaluate.versions()
     if save:
         write_json(run.metrics_file, report)
+        if calibration is not None and calibration.targets:
+            plots.coverage(report["intervals"], run.path / "coverage.png")
     return report
+
+
+def _calibration(
+    run: RunFolder, config: Config, trained: Trained, network: Network, params: Any, fit: bool
+) -> tuple[Calibration | None, coverage.HeldOutFilms | None]:
+    """The calibration of a run, fitted and written or else read, and what it was fitted on.
+
+    What is returned has passed through JSON: the same numbers that a bundle's reader gets.
+    """
+    held_out = None
+    if fit and set(trained.spec.targets.names) & {*TARGETS, "hit"}:
+        fitted, films, folds = calibrate.calibrate(
+            network,
+            trained.spec,
+            config,
+            params,
+            trained.splits["validation"],
+            trained.splits["train"],
+        )
+        write_text(run.calibration_file, json.dumps(fitted.to_json()) + "\n")
+        held_out = coverage.HeldOutFilms(films, folds)
+    values = run.read_calibration()
+    return (Calibration.from_json(values, trained.spec) if values else None), held_out
 
 
 def export_run(
@@ -144,6 +191,25 @@ def export_run(
         "split": asdict(config.data.split),
         "films": {name: len(films) for name, films in dataset.splits.items()},
         "as_of": config.as_of,
+        "ranges": ranges(trained.splits["train"].facts),
     }
     scores = {name: report[name] for name in ("test", "validation", "baselines")}
-    export.write_bundle(folder, config, trained.spec, trained.params, scores, card)
+    scores |= {"intervals": report["intervals"]} if "intervals" in report else {}
+    calibration = run.read_calibration()
+    export.write_bundle(folder, config, trained.spec, trained.params, scores, card, calibration)
+
+
+def ranges(facts: dict[str, np.ndarray]) -> dict[str, list[float]]:
+    """Between which values 99 % of the training films lie, of each fact that any of them has.
+
+    Not the extremes: one mistyped budget would make every other look familiar.
+    """
+    found = {}
+    for name, values in facts.items():
+        known = values[~np.isnan(values)]
+        if len(known):
+            # Values that films have, not values between them.
+            low = np.quantile(known, 0.005, method="inverted_cdf")
+            high = np.quantile(known, 0.995, method="inverted_cdf")
+            found[name] = [float(low), float(high)]
+    return found

@@ -61,7 +61,7 @@ def test_an_additional_file_is_refused(copy):
     refused(copy, r"extra\.py: is not listed")
 
 
-@pytest.mark.parametrize("version", [2, 0, "1", None])
+@pytest.mark.parametrize("version", [3, 0, "1", None])
 def test_another_format_version_is_refused(rewrite, version):
     folder = rewrite(lambda document: document.update(format_version=version))
     refused(folder, "has format version .* install the version of mfp that wrote it")

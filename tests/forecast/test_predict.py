@@ -83,14 +83,15 @@ def test_what_is_known_of_a_film_matters(forecaster, test_films):
 
 
 def test_natural_units_of_a_forecast(forecaster):
-    film = Film(title="Heat", id="tt1", release_date=PartialDate.parse("1995-12"))
+    film = Film(title="Heat", id="tt1", release_date=PartialDate.parse("1955-12"))
     outputs = {
         "rating": np.array([11.5], np.float32),
         "revenue": np.array([6.0], np.float32),
         "hit": np.array([0.25], np.float32),
         "verdict": np.array([[0.1, 0.2, 0.6, 0.1]], np.float32),
     }
-    bundle = dataclasses.replace(forecaster.bundle, run=lambda batch: {"outputs": outputs})
+    found = {"outputs": outputs, "embedding": np.zeros((1, 2), np.float32)}
+    bundle = dataclasses.replace(forecaster.bundle, run=lambda batch: found, calibration=None)
     (found,) = Forecaster(bundle).predict([film])
     assert found.rating == 10.0  # the scale ends there
     assert found.revenue_usd == pytest.approx(1e6)
@@ -99,7 +100,7 @@ def test_natural_units_of_a_forecast(forecaster):
     assert found.to_json() == {
         "id": "tt1",
         "title": "Heat",
-        "release_date": "1995-12",
+        "release_date": "1955-12",
         "rating": 10.0,
         "revenue_usd": pytest.approx(1_000_000, abs=1),
         "hit_probability": 0.25,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from rich.console import Console
 
+from mfp.dates import PartialDate
+from mfp.forecast.axes import Axis
+from mfp.forecast.plan import Plan, Plans
 from mfp.forecast.predict import Forecast
 from mfp.report import tables
 
@@ -94,6 +97,78 @@ def test_targets_that_are_not_predicted_have_no_column():
     text = render(tables.forecast_table([Forecast("", "Heat", verdict="hit")]))
     assert "verdict" in text
     assert "box office" not in text
+
+
+def test_intervals_stand_beside_their_forecasts():
+    bounds = {"rating_low": 4.0, "rating_high": 8.04, "revenue_usd_low": 1e6}
+    row = Forecast(
+        "", "Heat", rating=6.0, revenue_usd=1e7, revenue_usd_high=2e8, level=0.8, **bounds
+    )
+    text = render(tables.forecast_table([row, Forecast("", "Bare", rating=5.0)]))
+    assert text.count("80% interval") == 2
+    assert "4.0 to 8.0" in text
+    assert "$1M to $200M" in text
+    assert "- to -" in text  # an older row has none
+
+
+def test_flags_are_lines_of_their_own():
+    rows = [Forecast("", "[b]A", flags=("one", "two")), Forecast("", "B")]
+    assert tables.flag_lines(rows) == ["[b]A: one", "[b]A: two"]
+
+
+def test_plans_show_the_best_and_what_is_as_good():
+    axes = (
+        Axis("release_date", (PartialDate(2014), PartialDate(2015))),
+        Axis("certificate", ("R",)),
+    )
+    forecast = Forecast("", "Heat", release_date="2014", rating=6.0)
+    plans = (
+        Plan({"release_date": "2014", "certificate": "[R]"}, forecast, (), False, True),
+        Plan({"release_date": "2015", "certificate": "[R]"}, forecast, ("far",), True, True),
+    )
+    text = render(tables.plan_table(Plans(axes, "rating", plans, ())))
+    first, second = (next(x for x in text.splitlines() if year in x) for year in ("2014", "2015"))
+    assert first.split() == ["2014", "[R]", "6.0", "as", "good"]
+    assert second.split() == ["2015", "[R]", "6.0", "best,", "extrapolates"]
+
+
+SCORES = {"coverage": 0.88, "below": 0.07, "above": 0.05, "width": 3.5, "bias": -0.1, "n": 3332}
+INTERVALS = {
+    "level": 0.9,
+    "rating": {
+        "test": SCORES,
+        "validation": SCORES | {"coverage": 0.9, "n": 1300},
+        "by_year": {"2013": SCORES, "2014": SCORES},
+        "by_budget": {"budget unknown": SCORES},
+        "by_missing": {"without poster": SCORES},
+        "by_hidden": {"without poster": SCORES | {"width": 4.25}},
+        "drift": {"coverage": -0.02, "chance": 0.015, "bias": 0.1, "deviation_ratio": 1.08},
+    },
+    "hit": {"served": {"log_loss": 0.43}, "network": {"log_loss": 0.44}},
+    "without": {"revenue": "only 5 calibration films know it, 20 are needed"},
+}
+
+
+def test_coverage_is_shown_overall_and_in_slices():
+    (table,) = tables.coverage_tables(INTERVALS)
+    text = render(table)
+    assert "90% intervals: rating" in text
+    rows = {line[:50].strip(): line.split() for line in text.splitlines() if "%" in line}
+    assert rows["test"][-5:] == ["88.0%", "7.0%", "5.0%", "3.50", "3,332"]
+    hidden = next(line for line in text.splitlines() if "parts hidden: without poster" in line)
+    assert "4.25" in hidden
+    assert "released: 2013" in text
+
+
+def test_a_shift_over_time_is_said_with_what_chance_may_do():
+    rating, hit, revenue = tables.coverage_sentences(INTERVALS)
+    assert rating == (
+        "rating: 90% intervals cover 88.0% of 3,332 test films; -2.0% against earlier films, "
+        "more than chance (±1.5%): bias moved by +0.10, errors are 1.08 times as large."
+    )
+    assert "log loss 0.430 as served" in hit
+    assert revenue == "revenue: no intervals; only 5 calibration films know it, 20 are needed."
+    assert tables.coverage_sentences({"level": 0.9}) == []
 
 
 def test_nothing_is_cut_where_no_terminal_tells_its_width(capsys):

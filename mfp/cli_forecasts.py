@@ -1,0 +1,141 @@
+"""Forecasts as a command line gives them: a table, JSON Lines, JSON or CSV, to a file or a pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+
+def refuse_overwriting(written: Iterable[str | None], read: Iterable[str | None]) -> None:
+    """Files that are read are never written; a folder to write into must be there."""
+    for target in written:
+        if target is None:
+            continue
+        parent = os.path.dirname(os.path.abspath(target))
+        if not os.path.isdir(parent):
+            raise click.ClickException(f"{target}: No such file or folder: {parent}")
+        for source in read:
+            there = source and os.path.exists(source) and os.path.exists(target)
+            if there and os.path.samefile(source or "", target):
+                raise click.UsageError(f"{target}: is read and cannot be written over")
+
+
+def shape_of(output: str | None) -> str:
+    if output is None:
+        return "table" if sys.stdout.isatty() else "jsonl"
+    shapes = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json"}
+    suffix = Path(output).suffix.lower()
+    if suffix not in shapes:
+        raise click.UsageError(f"--output {output}: end it in .csv, .jsonl or .json")
+    return shapes[suffix]
+
+
+_CSV_COLUMNS: tuple[str, ...] = (
+    "id",
+    "title",
+    "release_date",
+    "rating",
+    "rating_low",
+    "rating_high",
+    "revenue_usd",
+    "revenue_usd_low",
+    "revenue_usd_high",
+    "hit_probability",
+    "level",
+    "verdict",
+    "sentiment",
+    "flags",
+)
+
+
+def write(forecasts: Iterator[Any], shape: str, output: str | None) -> None:
+    """Forecasts, one after another where the shape allows it."""
+    if shape == "table":
+        from mfp.report import tables as report_tables
+
+        shown = list(forecasts)
+        report_tables.show(report_tables.forecast_table(shown))
+        for line in report_tables.flag_lines(shown):
+            click.echo(line)
+        return
+    _write_rows((forecast.to_json() for forecast in forecasts), _CSV_COLUMNS, shape, output)
+
+
+def write_plans(plans: Any, shape: str, output: str | None) -> None:
+    """Plans of one film, like forecasts, with the varied values and what is best."""
+    if shape == "table":
+        from mfp.report import tables as report_tables
+
+        report_tables.show(report_tables.plan_table(plans))
+        return
+    rows = (plan.to_json() for plan in plans.plans)
+    columns = _CSV_COLUMNS
+    if shape == "csv":
+        varied = tuple(f"plan_{axis.field}" for axis in plans.axes)
+        columns = (*varied, *columns, "extrapolates", "best", "as_good_as_the_best")
+        rows = (
+            plan.to_json() | {f"plan_{field}": value for field, value in plan.values.items()}
+            for plan in plans.plans
+        )
+    _write_rows(rows, columns, shape, output)
+
+
+def _write_rows(
+    rows: Iterable[dict[str, Any]], columns: tuple[str, ...], shape: str, output: str | None
+) -> None:
+    """JSON objects, of which CSV takes the columns."""
+    with contextlib.ExitStack() as stack:
+        file: IO[str] = sys.stdout
+        if output is not None:
+            file = stack.enter_context(_replaced_when_done(output))
+        if shape == "csv":
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            for row in rows:
+                values = row | {"flags": "; ".join(row.get("flags", ()))}
+                writer.writerow([_inert(values.get(column, "")) for column in columns])
+        elif shape == "json":
+            _write_json(rows, file)
+        else:
+            for row in rows:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        file.flush()
+
+
+def _write_json(rows: Iterable[dict[str, Any]], file: IO[str]) -> None:
+    """What json.dump makes of a list with indent=1, a row at a time."""
+    before = "["
+    for row in rows:
+        text = json.dumps(row, ensure_ascii=False, indent=1)
+        file.write(f"{before}\n " + text.replace("\n", "\n "))
+        before = ","
+    file.write("[]\n" if before == "[" else "\n]\n")
+
+
+@contextlib.contextmanager
+def _replaced_when_done(path: str) -> Iterator[IO[str]]:
+    """A file that takes its name when it is complete: a failed run keeps the earlier one."""
+    partial = f"{path}.partial"
+    try:
+        with open(partial, "w", encoding="utf-8", newline="") as file:
+            yield file
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(partial)
+        raise
+
+
+def _inert(value: Any) -> Any:
+    """A spreadsheet would run a text that starts like a formula; an apostrophe stops it."""
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value

@@ -1,0 +1,122 @@
+"""Intervals of a real bundle: nested, in natural units, agreeing with the chance of a hit."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mfp.film import Film
+from mfp.forecast import Forecaster
+from mfp.forecast.intervals import no_intervals
+from mfp.manifest import BundleError
+
+
+def column(forecasts, name):
+    return np.array([getattr(forecast, name) for forecast in forecasts], float)
+
+
+@pytest.fixture(scope="module")
+def by_level(forecaster, test_films):
+    levels = (0.5, 0.8, 0.9)
+    return {level: forecaster.predict(test_films, level=level) for level in levels}
+
+
+def test_intervals_hold_the_forecast_and_widen_with_the_level(by_level):
+    for name in ("rating", "revenue_usd"):
+        if by_level[0.9][0].to_json().get(f"{name}_low") is None:
+            continue
+        for level, forecasts in by_level.items():
+            low, high = (column(forecasts, f"{name}_{end}") for end in ("low", "high"))
+            assert (low <= column(forecasts, name)).all()
+            assert (column(forecasts, name) <= high).all()
+            assert {forecast.level for forecast in forecasts} == {level}
+        for small, large in ((0.5, 0.8), (0.8, 0.9)):
+            inner, outer = by_level[small], by_level[large]
+            assert (column(outer, f"{name}_low") <= column(inner, f"{name}_low")).all()
+            assert (column(outer, f"{name}_high") >= column(inner, f"{name}_high")).all()
+
+
+def test_ratings_stay_on_their_scale(by_level):
+    assert (column(by_level[0.9], "rating_low") >= 0).all()
+    assert (column(by_level[0.9], "rating_high") <= 10).all()
+
+
+def test_the_chance_of_a_hit_agrees_with_the_interval(forecaster, by_level):
+    """The rule of the debug config: a rating of 7 or more."""
+    assert forecaster.bundle.manifest.config["targets"]["hit"]["rating_at_least"] == 7.0
+    for level, forecasts in by_level.items():
+        low, high = column(forecasts, "rating_low"), column(forecasts, "rating_high")
+        chance = column(forecasts, "hit_probability")
+        assert (chance[low >= 7] >= (1 + level) / 2 - 1e-9).all()
+        assert (chance[high < 7] <= (1 - level) / 2 + 1e-9).all()
+    assert len({tuple(column(f, "hit_probability")) for f in by_level.values()}) == 1
+
+
+def test_what_is_missing_widens(forecaster, test_films):
+    """Over the films, not each: one film's own spread may say otherwise."""
+    full = forecaster.predict(test_films)
+    bare = forecaster.predict([Film(title=film.title) for film in test_films])
+    width = [np.mean(column(f, "rating_high") - column(f, "rating_low")) for f in (full, bare)]
+    assert width[1] > width[0]
+
+
+def test_json_has_the_bounds_beside_the_forecast(by_level):
+    found = by_level[0.8][0].to_json()
+    names = list(found)
+    assert names[names.index("rating") :][:3] == ["rating", "rating_low", "rating_high"]
+    assert found["level"] == 0.8
+    assert found["rating_low"] == round(found["rating_low"], 3)
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, -1, float("nan")])
+def test_a_level_is_a_share(forecaster, level):
+    with pytest.raises(ValueError, match="write a number between 0 and 1"):
+        forecaster.predict([Film(title="x")], level=level)
+
+
+def test_a_level_beyond_the_calibration_films_names_the_highest(forecaster):
+    with pytest.raises(ValueError, match=r"level 0.9999: needs more .* at most 0\.9") as error:
+        forecaster.stream([], level=0.9999)  # told at once, not when the stream is read
+    highest = float(str(error.value).split()[-1])
+    (found,) = forecaster.predict([Film(title="x")], level=highest)
+    assert found.rating_low is not None
+    assert np.isfinite([found.rating_low, found.rating_high]).all()
+
+
+def test_an_older_bundle_opens_without_intervals(rewrite, forecaster, test_films):
+    def older(document):
+        document["format_version"] = 1
+        del document["calibration"]
+        del document["data"]["ranges"]
+
+    old = Forecaster.open(rewrite(older))
+    assert old.bundle.calibration is None
+    assert no_intervals(old.bundle) == ["has no intervals; export it with this version of mfp"]
+    reviews = dataclasses.replace(old.bundle.manifest, targets=("sentiment",))
+    assert no_intervals(dataclasses.replace(old.bundle, manifest=reviews)) == []
+    (found,), (new,) = old.predict(test_films[:1]), forecaster.predict(test_films[:1])
+    assert found.rating == pytest.approx(new.rating, abs=1e-6)
+    assert (found.rating_low, found.level) == (None, None)
+    assert "rating_low" not in found.to_json()
+
+
+def test_a_damaged_calibration_is_refused(rewrite):
+    folder = rewrite(lambda document: document["calibration"].update(parts=["poster"]))
+    with pytest.raises(BundleError, match=r"manifest\.json: not a calibration: the parts"):
+        Forecaster.open(folder)
+
+
+def test_large_revenues_stay_within_a_trillion(forecaster):
+    calibration = forecaster.bundle.calibration
+    if "revenue" not in calibration.targets:
+        pytest.skip("the debug run has too few box offices to calibrate")
+    fused = np.zeros((1, calibration.differences.whitening.shape[0]))
+    outputs = {"rating": np.array([5.0]), "revenue": np.array([11.9]), "hit": np.array([0.5])}
+    bundle = dataclasses.replace(
+        forecaster.bundle, run=lambda batch: {"outputs": outputs, "embedding": fused}
+    )
+    (found,) = Forecaster(bundle).predict([Film(title="x")])
+    assert found.revenue_usd_low < found.revenue_usd == pytest.approx(10**11.9)
+    assert found.revenue_usd_high == pytest.approx(1e12)

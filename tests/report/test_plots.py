@@ -1,0 +1,53 @@
+"""Plots are written as PNG, whatever film text stands in them."""
+
+from __future__ import annotations
+
+import pytest
+
+from mfp.dates import PartialDate
+from mfp.forecast.axes import Axis
+from mfp.forecast.plan import Plan, Plans
+from mfp.forecast.predict import Forecast
+from mfp.report import plots
+
+
+def plans(axes, title="Heat", **bounds):
+    labels = [[]]
+    for axis in axes:
+        labels = [[*row, label] for row in labels for label in axis.labels]
+    found = []
+    for i, row in enumerate(labels):
+        values = {axis.field: label for axis, label in zip(axes, row, strict=True)}
+        forecast = Forecast(
+            "", title, rating=5.0 + 0.1 * i, revenue_usd=10.0 ** (6 + 0.1 * i), **bounds
+        )
+        found.append(Plan(values, forecast, ("far",) if i % 2 else (), i == len(labels) - 1, None))
+    return Plans(tuple(axes), "rating", tuple(found), ())
+
+
+DATES = Axis("release_date", tuple(PartialDate(2014, month, 1) for month in range(1, 13)))
+BUDGETS = Axis("budget_usd", (1e6, 1e7, 1e8))
+NAMES = Axis("directors", (("A $x_1$ B",), ("$\\frac{",), ()))
+INTERVALS = {
+    "rating_low": 4.0,
+    "rating_high": 8.0,
+    "revenue_usd_low": 1e5,
+    "revenue_usd_high": 1e9,
+    "level": 0.9,
+}
+
+
+@pytest.mark.parametrize(
+    "axes", [[DATES], [BUDGETS], [NAMES], [DATES, NAMES], [DATES, BUDGETS, NAMES], [NAMES, BUDGETS]]
+)
+@pytest.mark.parametrize("bounds", [INTERVALS, {}])
+def test_plans_of_any_axes(axes, bounds, tmp_path):
+    path = tmp_path / "plans.png"
+    plots.plans(plans(axes, title="a $\\frac{ b", **bounds), path)
+    assert path.read_bytes()[:4] == b"\x89PNG"
+    assert path.stat().st_size > 10_000
+
+
+def test_coverage_without_any_interval_draws_nothing(tmp_path):
+    plots.coverage({"level": 0.9}, tmp_path / "coverage.png")
+    assert not (tmp_path / "coverage.png").exists()
