@@ -4,6 +4,11 @@ the forecaster; imports nothing heavy.
     manifest.json       this module's Manifest, with SHA-256 and size of every other file
     params/             an Orbax checkpoint of the parameters
     program.stablehlo   the network as serialised by jax.export
+    reference.npy, reference.json   past films, see data/reference.py; where their dates are known
+
+The bundle's id is the SHA-256 of the manifest's content, and so, by the hashes in it, of the
+whole bundle. It stands in the manifest and finds every accidental change; against a change on
+purpose compare it with the id that was printed when the bundle was made.
 """
 
 from __future__ import annotations
@@ -11,12 +16,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 FORMAT = "mfp-bundle"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE = (1, 2)  # version 1 has no id and no past films
 MANIFEST, PARAMS, PROGRAM = "manifest.json", "params", "program.stablehlo"
 
 MAX_MANIFEST = 200_000_000  # bytes
@@ -41,7 +47,21 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"targets": list(self.targets)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["targets"] = list(self.targets)
+        return values if self.format_version == 1 else values | {"id": digest(values)}
+
+    @property
+    def id(self) -> str:
+        """The bundle's id. Of version 1, which does not state it, what it would be."""
+        return digest(self.to_json())
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest's values but its id, as JSON without spaces and with sorted keys."""
+    content = {name: value for name, value in values.items() if name != "id"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def file_hashes(folder: Path) -> dict[str, dict[str, Any]]:
@@ -59,11 +79,14 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read(folder: Path) -> Manifest:
+def read(folder: Path, verify: bool = True) -> Manifest:
     """Read and check manifest.json.
 
+    Args:
+      verify: compare it with the id that stands in it.
+
     Raises:
-      BundleError: no bundle, a newer format, or a damaged manifest.
+      BundleError: no bundle, a newer format, or a changed or damaged manifest.
     """
     path = folder / MANIFEST
     if not folder.is_dir():
@@ -81,11 +104,15 @@ def read(folder: Path) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise BundleError(f"{path}: is not the manifest of an {FORMAT}")
     version = values.get("format_version")
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version not in READABLE:
         raise BundleError(
-            f"{path}: has format version {version!r}, this program reads {FORMAT_VERSION}; "
+            f"{path}: has format version {version!r}, this program reads up to {FORMAT_VERSION}; "
             "install the version of mfp that wrote it"
         )
+    if version != 1:
+        stated = values.pop("id", None)
+        if verify and stated != digest(values):
+            raise BundleError(f"{path}: was changed after the export; copy the bundle again")
     try:
         values["targets"] = tuple(values["targets"])
         manifest = Manifest(**values)
