@@ -42,7 +42,12 @@ def write(forecasts: Iterator[Any], shape: str, output: str | None) -> None:
     if shape == "table":
         from mfp.report import tables as report_tables
 
-        report_tables.show(report_tables.forecast_table(forecasts))
+        rows = list(forecasts)
+        report_tables.show(report_tables.forecast_table(rows))
+        if any(forecast.explanation for forecast in rows):
+            from mfp.report import reasons
+
+            reasons.show(rows)
         return
     with contextlib.ExitStack() as stack:
         file: IO[str] = sys.stdout

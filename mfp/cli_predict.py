@@ -57,6 +57,7 @@ from mfp.film import Film
     help="Default: a table on a terminal, JSON Lines in a pipe, by its ending in a file.",
 )
 @click.option("--rejects", type=click.Path(dir_okay=False), help="Write rows that failed (JSONL).")
+@click.option("--explain", is_flag=True, help="Say why: what moved each forecast, similar films.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the bundle with its hashes.")
 def main(
     files: tuple[str, ...],
@@ -67,6 +68,7 @@ def main(
     output: str | None,
     shape: str | None,
     rejects: str | None,
+    explain: bool,
     no_verify: bool,
     **fields: Any,
 ) -> None:
@@ -79,6 +81,7 @@ def main(
     Examples:
       mfp-predict -m runs/base/bundle --title "Heat 2" --director "Michael Mann" --genre Crime
       mfp-predict -m runs/base/bundle upcoming.csv --output forecast.csv
+      mfp-predict -m runs/base/bundle --title "Heat 2" --director "Michael Mann" --explain
       cat films.jsonl | mfp-predict -m runs/base/bundle > forecast.jsonl
       mfp-predict -m runs/reviews/bundle --review "A joy from its first minute to its last."
 
@@ -90,7 +93,7 @@ def main(
         given = {name: value for name, value in fields.items() if value not in (None, ())}
         groups = films_asked_for(files, given, reviews, reviews_file, media)
         refuse_overwriting((output, rejects), (*files, reviews_file))
-        code = _run(groups, model, output, shape, rejects, not no_verify)
+        code = _run(groups, model, output, shape, rejects, explain, not no_verify)
     except BrokenPipeError:
         # Whoever read us has enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -109,6 +112,7 @@ def _run(
     output: str | None,
     shape: str | None,
     rejects_path: str | None,
+    explain: bool,
     verify: bool,
 ) -> int:
     if output is not None and shape == "table":
@@ -117,6 +121,10 @@ def _run(
     if output is not None and shape not in (None, by_ending):
         raise click.UsageError(f"--format {shape}: --output {output} ends in another format")
     shape = shape or by_ending
+    if explain and shape == "csv":
+        raise click.UsageError(
+            "--explain: a CSV has no room for reasons; use JSON Lines or a table"
+        )
 
     from mfp import manifest
 
@@ -145,7 +153,7 @@ def _run(
                 elif rejected <= 20:
                     click.echo(f"rejected: {row}", err=True)
 
-        streams = (forecaster.stream(served(found), media) for found, media in groups)
+        streams = (forecaster.stream(served(found), media, explain) for found, media in groups)
         write(told(itertools.chain.from_iterable(streams)), shape, output)
     if rejected:
         where = f"; see {rejects_path}" if rejects_path else ""

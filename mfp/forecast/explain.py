@@ -22,7 +22,7 @@ import numpy as np
 
 from mfp.data.features import Arrays, FeatureSpec
 from mfp.film import Film
-from mfp.forecast import shapley
+from mfp.forecast import reasons_json, shapley
 from mfp.forecast.bundle import Bundle
 from mfp.forecast.parts import Part, Pixels, parts_of, without
 from mfp.forecast.predict import BATCH_SIZES
@@ -66,9 +66,7 @@ class Explanation:
     notes: tuple[str, ...]  # what could not be told, and why
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values; see `mfp/forecast/reasons_json.py`."""
-        from mfp.forecast import reasons_json
-
+        """JSON values, see `mfp/forecast/reasons_json.py`."""
         return reasons_json.of(self)
 
 
@@ -135,7 +133,9 @@ def _modality_effects(spec: FeatureSpec, valued: Valued) -> tuple[ModalityEffect
     shares = {target: valued.shares(target) for target in valued.coalitions}
     of_given = {m: {t: float(s[i]) for t, s in shares.items()} for i, m in enumerate(valued.given)}
     nothing = dict.fromkeys(shares, 0.0)
-    return tuple(ModalityEffect(m, m in of_given, of_given.get(m, nothing)) for m in spec.modalities)
+    return tuple(
+        ModalityEffect(m, m in of_given, of_given.get(m, nothing)) for m in spec.modalities
+    )
 
 
 def _part_effects(spec: FeatureSpec, valued: Valued) -> tuple[PartEffect, ...]:

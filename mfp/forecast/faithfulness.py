@@ -56,6 +56,12 @@ class _Moved:
     random: float
 
 
+def sample(count: int, seed: int) -> list[int]:
+    """Which of so many films are measured: FILMS at most, in order."""
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(count, min(count, FILMS), replace=False)).tolist()
+
+
 def measure(
     bundle: Bundle,
     films: Iterable[tuple[Film, Pixels]],

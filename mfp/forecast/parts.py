@@ -39,6 +39,7 @@ class Part:
     index: int = 0  # which member, review (also of a word) or frame, from 0
     span: tuple[int, int] | None = None  # of a word: its characters [start, end) of the text
     cell: tuple[int, int] | None = None  # of a region: row and column from the top left
+    position: float | None = None  # of a frame: where in the clip, from 0 to 1
 
 
 def parts_of(film: Film, pixels: Pixels, spec: FeatureSpec) -> list[Part]:
@@ -101,7 +102,9 @@ def _frames(pixels: Pixels, spec: FeatureSpec) -> Iterable[Part]:
     for field in spec.videos:
         if field in pixels:
             read = np.frombuffer(pixels[field], np.uint8, spec.video_frames)
-            yield from (Part("frame", field, index=int(i)) for i in np.flatnonzero(read))
+            for i in np.flatnonzero(read).tolist():
+                # A frame is taken at the middle of its share of the clip, see data/video.py.
+                yield Part("frame", field, index=i, position=(i + 0.5) / spec.video_frames)
 
 
 def without(

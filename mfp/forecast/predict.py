@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mfp.data import media as media_files
 from mfp.film import VERDICTS, Film
 from mfp.forecast.bundle import Bundle, open_bundle
+
+if TYPE_CHECKING:
+    from mfp.forecast.explain import Explanation
 
 # A program is compiled once per batch size: a batch is padded to the next of these.
 BATCH_SIZES = (1, 16, 256)
@@ -35,6 +38,7 @@ class Forecast:
     verdict: str | None = None
     verdict_probabilities: dict[str, float] | None = None
     warnings: tuple[str, ...] = ()  # what could not be used of this film
+    explanation: Explanation | None = None  # where it was asked for
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, without the targets that the bundle does not predict.
@@ -48,6 +52,8 @@ class Forecast:
         if self.verdict_probabilities is not None:
             shares = self.verdict_probabilities.items()
             values["verdict_probabilities"] = {name: round(share, 4) for name, share in shares}
+        if self.explanation is not None:
+            values["explanation"] = self.explanation.to_json()
         return {name: value for name, value in values.items() if value not in (None, ())}
 
 
@@ -62,26 +68,34 @@ class Forecaster:
         """Open a bundle folder. Raises BundleError as `open_bundle` does."""
         return cls(open_bundle(path, verify))
 
-    def predict(self, films: Sequence[Film], media: str | Path | None = None) -> list[Forecast]:
+    def predict(
+        self, films: Sequence[Film], media: str | Path | None = None, explain: bool = False
+    ) -> list[Forecast]:
         """The forecast of each film, in order. A film's forecast does not depend on the others.
 
         Args:
           media: the folder that poster and trailer paths are relative to; without it, films are
             forecast as if they had neither.
-        """
-        return list(self.stream(films, media))
+          explain: say why, in `Forecast.explanation`; some hundred times the work per film.
 
-    def stream(self, films: Iterable[Film], media: str | Path | None = None) -> Iterator[Forecast]:
+        Raises:
+          BundleError: `explain`, and the bundle's past films are damaged.
+        """
+        return list(self.stream(films, media, explain))
+
+    def stream(
+        self, films: Iterable[Film], media: str | Path | None = None, explain: bool = False
+    ) -> Iterator[Forecast]:
         """Forecasts one after another, in bounded memory."""
         iterator = iter(films)
         folder = None if media is None else Path(media)
         with ThreadPoolExecutor() as decoders:  # decoders release the interpreter lock
             while chunk := list(islice(iterator, BATCH_SIZES[-1])):
-                yield from self._batch(chunk, folder, decoders)
+                yield from self._batch(chunk, folder, decoders, explain)
 
     def _batch(
-        self, films: list[Film], folder: Path | None, decoders: ThreadPoolExecutor
-    ) -> list[Forecast]:
+        self, films: list[Film], folder: Path | None, decoders: ThreadPoolExecutor, explain: bool
+    ) -> Iterator[Forecast]:
         size = next(size for size in BATCH_SIZES if size >= len(films))
         pixels, warnings = zip(
             *decoders.map(lambda film: self._pixels(film, folder), films), strict=True
@@ -94,12 +108,16 @@ class Forecaster:
         outputs = self.bundle.run(padded)["outputs"]
         present = [inputs[f"present/{name}"] for name in self.bundle.spec.modalities]
         known = np.sum(present, axis=0)
-        return [
-            _forecast(
-                film, {name: y[i] for name, y in outputs.items()}, (*warnings[i], *_blank(known[i]))
-            )
-            for i, film in enumerate(films)
-        ]
+        for i, film in enumerate(films):
+            found = {name: y[i] for name, y in outputs.items()}
+            forecast = _forecast(film, found, (*warnings[i], *_blank(known[i])))
+            yield self._explained(forecast, film, pixels[i]) if explain else forecast
+
+    def _explained(self, forecast: Forecast, film: Film, pixels: dict[str, bytes]) -> Forecast:
+        # What explains is loaded by whoever asks why.
+        from mfp.forecast.explain import explain
+
+        return replace(forecast, explanation=explain(self.bundle, film, pixels))
 
     def _pixels(self, film: Film, folder: Path | None) -> tuple[dict[str, bytes], tuple[str, ...]]:
         """The film's media that the network reads, and why one could not be used."""

@@ -33,13 +33,13 @@ def most_similar(
     the mean rating has R2 0.275 and the mean log10 box office 0.418; by the cosine 0.270 and
     0.404, with standardised coordinates 0.273 and 0.379.
     """
-    earlier = bisect_left(reference.films, before.first_day(), key=lambda f: f.release_date.last_day())
+    earlier = bisect_left(
+        reference.films, before.first_day(), key=lambda f: f.release_date.last_day()
+    )
     if not earlier:
         return ()
     vectors = reference.vectors.astype(np.float32)
     distance = np.linalg.norm(vectors[:earlier] - embedding.astype(np.float32), axis=1)
     typical = float(np.sqrt(2 * vectors.var(axis=0).sum())) or 1.0
     nearest = np.argsort(distance, kind="stable")[:count]
-    return tuple(
-        SimilarFilm(reference.films[i], float(distance[i]) / typical) for i in nearest
-    )
+    return tuple(SimilarFilm(reference.films[i], float(distance[i]) / typical) for i in nearest)

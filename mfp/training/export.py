@@ -16,6 +16,7 @@ from mfp import config as configs
 from mfp import manifest
 from mfp.config import Config
 from mfp.data.features import FeatureSpec, vocabulary_name
+from mfp.data.reference import Reference
 from mfp.manifest import Manifest
 from mfp.training import assemble, evaluate
 from mfp.training.assemble import Forecast
@@ -36,8 +37,12 @@ def write_bundle(
     params: Any,
     metrics: dict[str, Any],
     data: dict[str, Any],
+    reference: Reference | None = None,
 ) -> None:
     """Write a bundle folder; it appears whole or not at all.
+
+    Args:
+      reference: past films to compare with; left out where there are none.
 
     Raises:
       ExportError: the folder exists, or program and network disagree.
@@ -53,6 +58,8 @@ def write_bundle(
     (partial / manifest.PROGRAM).write_bytes(program)
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save((partial / manifest.PARAMS).absolute(), params)
+    if reference is not None and reference.films:
+        reference.write(partial)
     document = Manifest(
         files=manifest.file_hashes(partial),
         config=configs.to_json(config),
