@@ -22,7 +22,8 @@ from typing import Any
 
 FORMAT = "mfp-bundle"
 FORMAT_VERSION = 2
-READABLE = (1, 2)  # version 1 has no id and no past films
+# Version 1 has no id and no past films.
+READABLE_VERSIONS = (1, 2)
 MANIFEST, PARAMS, PROGRAM = "manifest.json", "params", "program.stablehlo"
 
 MAX_MANIFEST = 200_000_000  # bytes
@@ -104,9 +105,10 @@ def read(folder: Path, verify: bool = True) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise BundleError(f"{path}: is not the manifest of an {FORMAT}")
     version = values.get("format_version")
-    if type(version) is not int or version not in READABLE:
+    if type(version) is not int or version not in READABLE_VERSIONS:
         raise BundleError(
-            f"{path}: has format version {version!r}, this program reads up to {FORMAT_VERSION}; "
+            f"{path}: has format version {version!r}, this program reads "
+            f"{READABLE_VERSIONS[0]} to {FORMAT_VERSION}; "
             "install the version of mfp that wrote it"
         )
     if version != 1:

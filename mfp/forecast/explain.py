@@ -7,7 +7,10 @@ network's learned stand-ins speak for all of them. The values sum to forecast mi
 
 A part (a word, a person, a region of the poster) has as its effect the forecast of the film minus
 the forecast of the film without that part (occlusion, Zeiler and Fergus 2014). These do not sum
-to anything: of two words that say the same, neither matters.
+to anything: of two words that say the same, neither matters. Measured by what deletion moves,
+against as much at random (`faithfulness.py`, validation films, times as far): words of reviews
+10.3 by hiding, 9.4 by gradient times input, 3.2 by attention; people, genres and the like of the
+bundled films 1.9 to 2.2, 1.2 to 1.8, 1.3 to 1.4.
 
 Effects are in points of rating, log10 of dollars (10 to that power is a factor) and probability.
 """
@@ -118,7 +121,7 @@ def value(bundle: Bundle, film: Film, pixels: Pixels) -> Valued:
     rest = stack([without(film, pixels, [part], spec) for part in parts], spec)
     found = run(bundle, {name: np.concatenate([masked[name], rest[name]]) for name in rest})
     last = len(shown) - 1
-    values = target_values(found["outputs"], last)
+    values = target_values(found["outputs"], spec.targets.names, last)
     return Valued(
         given,
         shown,
@@ -166,18 +169,23 @@ def _notes(bundle: Bundle, film: Film, given: Sequence[str]) -> list[str]:
     return notes
 
 
-def target_values(outputs: Mapping[str, np.ndarray], whole: int) -> dict[str, np.ndarray]:
-    """One number per row and target, {target: [N]}.
+def target_values(
+    outputs: Mapping[str, np.ndarray], targets: Sequence[str], whole: int
+) -> dict[str, np.ndarray]:
+    """One number per row and target, {target: float64 [N]}.
 
     The rating within 0 to 10, as it is forecast; of verdicts the probability of the one that is
     forecast for row `whole`.
     """
-    values = dict(outputs)
-    if "rating" in values:
-        values["rating"] = np.clip(values["rating"], 0, 10)
-    if "verdict" in values:
-        values["verdict"] = values["verdict"][:, np.argmax(values["verdict"][whole])]
-    return {target: v.astype(np.float64) for target, v in values.items()}
+    values = {}
+    for target in targets:
+        y = outputs[target].astype(np.float64)
+        if target == "rating":
+            y = np.clip(y, 0, 10)
+        elif target == "verdict":
+            y = y[:, np.argmax(y[whole])]
+        values[target] = y
+    return values
 
 
 def stack(films: Sequence[tuple[Film, Pixels]], spec: FeatureSpec) -> Arrays:

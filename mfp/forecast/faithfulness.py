@@ -122,7 +122,7 @@ def _without_parts(
     hidden = [[valued.parts[i] for i in chosen] for chosen in (*ranked.values(), *drawn)]
     rows = [(film, pixels), *(without(film, pixels, parts, bundle.spec) for parts in hidden)]
     outputs = explain.run(bundle, explain.stack(rows, bundle.spec))["outputs"]
-    values = explain.target_values(outputs, whole=0)
+    values = explain.target_values(outputs, bundle.spec.targets.names, whole=0)
     moves = {}
     for i, target in enumerate(ranked):
         moved = np.abs(values[target][1:] - values[target][0])

@@ -45,6 +45,8 @@ def show(manifest: Manifest, verified: bool) -> None:
     tables.show(_input_table(card["inputs"]))
     if "test" in manifest.metrics and "baselines" in manifest.metrics:
         tables.show(tables.metrics_table(manifest.metrics))
+    for sentence in _coverage(manifest.metrics.get("intervals", {})):
+        tables.say(sentence)
     tables.say("known limits")
     for limit in card["limits"]:
         tables.say(f"- {limit}")
@@ -83,7 +85,11 @@ def _inputs(features: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         yield row("numbers", field, "a number")
     for modality, fields in features.get("sets", {}).items():
         for field in fields:
-            yield row(modality, field, f"up to {lengths.get(field)} names")
+            yield row(
+                modality,
+                field,
+                "a name" if lengths.get(field) == 1 else f"up to {lengths.get(field)} names",
+            )
     for field in features.get("texts", {}):
         several = f"up to {features.get('reviews')} of them, " if field == "reviews" else ""
         yield row(field, field, f"{several}the first {lengths.get(field)} tokens")
@@ -114,6 +120,16 @@ def _target(name: str, config: Mapping[str, Any]) -> str:
         if rules.get(key)
     ]
     return f"probability of a hit: {' or '.join(any_of)}"
+
+
+def _coverage(intervals: Mapping[str, Any]) -> Iterator[str]:
+    for target, scores in intervals.items():
+        if isinstance(scores, Mapping) and "coverage" in scores.get("test", {}):
+            covered, n = scores["test"]["coverage"], scores["test"]["n"]
+            yield (
+                f"{target}: {intervals['level']:.0%} intervals cover {covered:.1%} of {n:,} "
+                "test films"
+            )
 
 
 def _limits(manifest: Manifest) -> Iterator[str]:

@@ -49,7 +49,7 @@ def modality_table(title: str, found: Explanation) -> Table:
 
 def part_table(found: Explanation) -> Table:
     """What the forecast owes to the parts that move it most."""
-    table = _table("what it would lose without", "", found.forecast)
+    table = _table("this film minus this film without", "", found.forecast)
     for effect in found.parts[:_PARTS]:
         _row(table, part_label(effect.part), effect.effects, _effect)
     return table
