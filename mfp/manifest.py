@@ -46,16 +46,13 @@ class Manifest:
     versions: Mapping[str, str]
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
+    id: str = ""  # of the manifest that was read; `to_json` states it anew
 
     def to_json(self) -> dict[str, Any]:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["targets"] = list(self.targets)
+        del values["id"]
         return values if self.format_version == 1 else values | {"id": digest(values)}
-
-    @property
-    def id(self) -> str:
-        """The bundle's id. Of version 1, which does not state it, what it would be."""
-        return digest(self.to_json())
 
 
 def digest(values: Mapping[str, Any]) -> str:
@@ -111,11 +108,11 @@ def read(folder: Path, verify: bool = True) -> Manifest:
             f"{READABLE_VERSIONS[0]} to {FORMAT_VERSION}; "
             "install the version of mfp that wrote it"
         )
-    if version != 1:
-        stated = values.pop("id", None)
-        if verify and stated != digest(values):
-            raise BundleError(f"{path}: was changed after the export; copy the bundle again")
+    found = digest(values)
+    if verify and version != 1 and values.get("id") != found:
+        raise BundleError(f"{path}: was changed after the export; copy the bundle again")
     try:
+        values["id"] = found
         values["targets"] = tuple(values["targets"])
         manifest = Manifest(**values)
         files = manifest.files

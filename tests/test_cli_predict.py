@@ -245,6 +245,30 @@ def test_a_changed_bundle_is_refused_unless_unverified(predict, run, tmp_path):
     assert result.exit_code == 0, result.output
 
 
+def test_reasons_in_json(predict, heat):
+    plain, explained = (json.loads(predict(*heat, *more).stdout) for more in ((), ("--explain",)))
+    found = explained.pop("explanation")
+    assert explained == plain
+    assert found["forecast"]["rating"] == plain["rating"]
+    assert set(found["modalities"]) <= {"numbers", "people", "content", "origin", "title"}
+    total = sum(effects["rating"] for effects in found["modalities"].values())
+    average = found["average_film"]["rating"]
+    assert total == pytest.approx(plain["rating"] - average, abs=0.005)
+
+
+def test_reasons_in_a_table(predict, heat):
+    printed = predict(*heat, "--explain", "--format", "table").stdout
+    assert "Why: Heat" in printed
+    assert "the average film" in printed
+
+
+def test_a_csv_has_no_room_for_reasons(predict, heat, tmp_path):
+    for more in (("--format", "csv"), ("--output", str(tmp_path / "x.csv"))):
+        result = predict(*heat, "--explain", *more)
+        assert result.exit_code == 2
+        assert "--explain: a CSV has no room for reasons" in result.stderr
+
+
 def test_an_output_that_cannot_be_written(predict, tmp_path):
     one_line(predict("--title", "x", "--output", tmp_path / "no" / "out.csv"), "No such file")
 

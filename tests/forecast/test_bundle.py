@@ -153,7 +153,9 @@ def test_past_films_are_read_when_they_are_asked_for_and_damage_is_told(copy):
 
 
 def test_a_bundle_without_past_films_has_none(rewrite):
-    folder = rewrite(lambda d: [d["files"].pop(f"reference.{ending}") for ending in ("npy", "json")])
+    folder = rewrite(
+        lambda d: [d["files"].pop(f"reference.{ending}") for ending in ("npy", "json")]
+    )
     for ending in ("npy", "json"):
         (folder / f"reference.{ending}").unlink()
     assert open_bundle(folder).reference is None

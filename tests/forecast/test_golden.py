@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from mfp import tables
+from mfp import manifest, tables
 from mfp.forecast import Forecaster
 from mfp.forecast.bundle import open_bundle
 
@@ -48,11 +48,21 @@ def test_the_oldest_bundle_explains_too(films):
     assert explanation.similar == ()
     assert explanation.notes == ("this bundle carries no past films to compare with",)
     kinds = {effect.part.kind for effect in explanation.parts}
-    assert kinds == {"fact", "member", "word", "region", "frame"}
+    assert kinds == {"fact", "member", "word", "region"}
+    # Its trailer moves the forecast, but either of the two frames does so alone.
+    trailer = next(m for m in explanation.modalities if m.name == "trailer")
+    assert trailer.effects["rating"] > 0.01
+
+
+def test_a_golden_bundle_keeps_its_past_films(films):
+    (found,) = Forecaster.open(GOLDEN / "format-2" / "bundle").predict(films[:1], explain=True)
+    similar = found.explanation.similar
+    assert len(similar) == 5
+    # Films of 2000 to 2009 are past for one of 2010, and the good ones are like this one.
+    assert all(2000 <= s.film.release_date.year <= 2009 for s in similar)
+    assert all(s.film.rating > 6.5 and s.film.hit is (s.film.rating >= 7) for s in similar)
 
 
 def test_the_newest_golden_bundle_is_of_the_format_that_is_written():
-    from mfp import manifest
-
     newest = max(GOLDEN.glob("format-*"), key=lambda path: int(path.name.split("-")[1]))
     assert newest.name == f"format-{manifest.FORMAT_VERSION}"
