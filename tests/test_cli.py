@@ -165,7 +165,7 @@ def test_the_card_of_a_bundle(work, trained):
     found = json.loads(mfp("bundle", "show", "runs/mini/bundle", "--json").stdout)
     assert found["id"] in result.stdout
     assert found["id"] == json.loads((work / "runs/mini/bundle/manifest.json").read_text())["id"]
-    for said in ("verified", "before release", "ridge", "known limits", "1949-12-31"):
+    for said in ("verified", "before release", "ridge", "known limits", "to 1949"):
         assert said in result.stdout
     assert found["data"]["known"]["train"]["rating"] > 0
 

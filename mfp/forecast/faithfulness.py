@@ -2,8 +2,9 @@
 
 Of held-out films, what ranks first is taken out, and as much of the same kind at random: how far
 does the forecast move? Of parts a fifth of a kind goes, and two at least: together, whereas they
-were ranked one at a time. Of modalities the one with the largest Shapley value goes, against the
-mean of each going alone.
+were ranked one at a time. Those go that push hardest one way, up or down, whichever is more: what
+pushes up and what pushes down would make up for each other. Of modalities the one with the
+largest Shapley value goes, against the mean of each going alone.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def _without_parts(
     """Of parts of one kind: the first of each target's ranking hidden, or some drawn."""
     size = max(2, round(SHARE * len(indices)))
     ranked = {
-        target: indices[np.argsort(-np.abs(change[indices]), kind="stable")[:size]]
+        target: indices[_pushing(change[indices], size)]
         for target, change in valued.changes.items()
     }
     drawn = [rng.choice(indices, size, replace=False) for _ in range(DRAWS)]
@@ -129,6 +130,13 @@ def _without_parts(
         random = float(moved[len(ranked) :].mean())
         moves[target] = _Moved(size, float(moved[i]), random)
     return moves
+
+
+def _pushing(changes: np.ndarray, size: int) -> np.ndarray:
+    """Which parts push hardest one way, the way that is pushed more."""
+    rising = np.argsort(changes, kind="stable")
+    down, up = rising[:size], rising[::-1][:size]
+    return up if abs(changes[up].sum()) >= abs(changes[down].sum()) else down
 
 
 def _summary(kind: str, target: str, moves: Sequence[_Moved], seed: int) -> Faithfulness:

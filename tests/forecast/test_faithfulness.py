@@ -53,6 +53,13 @@ def test_a_planted_signal_is_found(planted):
     assert found["member", "hit"].important == found["member", "hit"].random == 0
 
 
+def test_what_pushes_one_way_goes_together():
+    changes = np.array([0.5, -0.6, 0.4, 0.0, -0.1])
+    assert faithfulness._pushing(changes, 2).tolist() == [0, 2]
+    assert sorted(faithfulness._pushing(-changes, 2)) == [0, 2]
+    assert sorted(faithfulness._pushing(np.array([0.5, -0.6, -0.4]), 2)) == [1, 2]
+
+
 def test_the_same_seed_the_same_figures(planted):
     assert measure(planted, FILMS, seed=3) == measure(planted, FILMS, seed=3)
     assert measure(planted, FILMS, seed=3) != measure(planted, FILMS, seed=4)
