@@ -205,6 +205,10 @@ def test_references_are_unescaped_as_html_does_and_each_character_has_its_place(
     assert len(starts) == len(ends) == len(found)
 
 
+def test_a_reference_to_two_characters_is_the_place_of_both():
+    assert _unescaped("x&nGt;y") == ("x\u226b\u20d2y", [0, 1, 1, 6], [1, 6, 6, 7])
+
+
 def test_what_is_read_of_a_text():
     text = "one two <i>three</i> four five"
     plain, bag = (fit([text], 1, 50, **more) for more in ({}, {"ngrams": 2, "text_ngrams": 4}))
