@@ -343,8 +343,15 @@ def verify_resume(
     is_flag=True,
     help="Test metrics for every subset of modalities; also missing.json and missing.png.",
 )
+@click.option(
+    "--faithfulness",
+    is_flag=True,
+    help="Is what explanations call important important? Also faithfulness.json.",
+)
 @one_line_errors
-def evaluate(run_path: str, as_json: bool, where: str | None, missing: bool) -> None:
+def evaluate(
+    run_path: str, as_json: bool, where: str | None, missing: bool, faithfulness: bool
+) -> None:
     """Metrics of a run's best checkpoint on held-out films, beside the baselines.
 
     \b
@@ -352,6 +359,7 @@ def evaluate(run_path: str, as_json: bool, where: str | None, missing: bool) -> 
       mfp evaluate runs/base
       mfp evaluate runs/base --where "runtime_minutes>=90"
       mfp evaluate runs/multimodal --missing
+      mfp evaluate runs/base --faithfulness
     """
     from mfp.report.progress import TrainingProgress
     from mfp.training import session
@@ -360,6 +368,9 @@ def evaluate(run_path: str, as_json: bool, where: str | None, missing: bool) -> 
     run = RunFolder(Path(run_path))
     config, _ = run.read_config()
     dataset = _prepare(config.data, quiet=as_json)
+    if faithfulness:
+        _faithfulness(run, config, dataset, as_json)
+        return
     progress = TrainingProgress(quiet=as_json)
     trained = session.restore_trained(run, config, dataset, progress)
     if where is not None:
@@ -399,6 +410,35 @@ def export(run_path: str, output: str) -> None:
     report = session.evaluate_run(run, config, dataset, trained, progress)
     session.export_run(run, Path(output), config, dataset, trained, report)
     click.echo(f"bundle      {output}")
+
+
+@main.group()
+def bundle() -> None:
+    """Bundles for mfp-predict."""
+
+
+@bundle.command()
+@click.argument("path", metavar="BUNDLE", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option("--no-verify", is_flag=True, help="Do not compare the bundle with its hashes.")
+@one_line_errors
+def show(path: str, as_json: bool, no_verify: bool) -> None:
+    """The model card: films and dates, inputs, test metrics beside baselines, known limits.
+
+    \b
+    Example:
+      mfp bundle show runs/base/bundle
+    """
+    from mfp import manifest
+    from mfp.report import card
+
+    found = manifest.read(Path(path), verify=not no_verify)
+    if not no_verify:
+        manifest.verify(Path(path), found)
+    if as_json:
+        click.echo(json.dumps(card.of(found), indent=1, ensure_ascii=False))
+    else:
+        card.show(found, verified=not no_verify)
 
 
 @main.group()
@@ -515,6 +555,28 @@ def _show_coverage(report: dict[str, Any]) -> None:
 
     for table in tables.coverage_tables(report.get("intervals", {"level": 0.0})):
         tables.show(table)
+
+
+def _faithfulness(run: Any, config: Any, dataset: Any, as_json: bool) -> None:
+    """Measure the explanations of the run's bundle on validation films; the test films rest."""
+    from mfp.forecast import faithfulness
+    from mfp.forecast.bundle import open_bundle
+    from mfp.report import reasons, tables
+    from mfp.report.progress import CountingProgress
+    from mfp.training.run import write_json
+
+    bundle = open_bundle(run.bundle)
+    films = dataset.splits["validation"]
+    chosen = faithfulness.sample(len(films), config.seed)
+    with CountingProgress("explaining films", len(chosen), quiet=as_json) as progress:
+        pairs = ((films[i][0], films.pixels(i)) for i in chosen)
+        rows = faithfulness.measure(bundle, pairs, config.seed, progress.advance)
+    values = [row.to_json() for row in rows]
+    write_json(run.path / "faithfulness.json", values)
+    if as_json:
+        click.echo(json.dumps(values, indent=1))
+    else:
+        tables.show(reasons.faithfulness_table(rows))
 
 
 def _show_missing(rows: list[dict[str, Any]], spec: Any) -> None:

@@ -65,6 +65,10 @@ def write(forecasts: Iterator[Any], shape: str, output: str | None) -> None:
         report_tables.show(report_tables.forecast_table(shown))
         for line in report_tables.flag_lines(shown):
             click.echo(line)
+        if any(forecast.explanation for forecast in shown):
+            from mfp.report import reasons
+
+            reasons.show(shown)
         return
     _write_rows((forecast.to_json() for forecast in forecasts), _CSV_COLUMNS, shape, output)
 

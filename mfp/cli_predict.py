@@ -80,6 +80,7 @@ from mfp.film import Film
     help="What the best plan of --vary has most of. Default: the first that the model predicts.",
 )
 @click.option("--curve", type=click.Path(dir_okay=False), help="Draw the plans of --vary (PNG).")
+@click.option("--explain", is_flag=True, help="Say why: what moved each forecast, similar films.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the bundle with its hashes.")
 def main(
     files: tuple[str, ...],
@@ -94,6 +95,7 @@ def main(
     vary: tuple[str, ...],
     goal: str | None,
     curve: str | None,
+    explain: bool,
     no_verify: bool,
     **fields: Any,
 ) -> None:
@@ -106,6 +108,7 @@ def main(
     Examples:
       mfp-predict -m runs/base/bundle --title "Heat 2" --director "Michael Mann" --genre Crime
       mfp-predict -m runs/base/bundle upcoming.csv --output forecast.csv
+      mfp-predict -m runs/base/bundle --title "Heat 2" --director "Michael Mann" --explain
       cat films.jsonl | mfp-predict -m runs/base/bundle > forecast.jsonl
       mfp-predict -m runs/reviews/bundle --review "A joy from its first minute to its last."
       mfp-predict -m runs/base/bundle film.json --vary release_date=2014-01..2014-12/month
@@ -120,7 +123,9 @@ def main(
         groups = films_asked_for(files, given, reviews, reviews_file, media)
         refuse_overwriting((output, rejects, curve), (*files, reviews_file))
         plan = _plan_request(vary, goal, curve)
-        code = _run(groups, model, output, shape, rejects, level, plan, not no_verify)
+        if plan is not None and explain:
+            raise click.UsageError("--explain: explains forecasts, not the plans of --vary")
+        code = _run(groups, model, output, shape, rejects, level, plan, explain, not no_verify)
     except BrokenPipeError:
         # Whoever read us has enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -153,6 +158,7 @@ def _run(
     rejects_path: str | None,
     level: float,
     plan: PlanRequest | None,
+    explain: bool,
     verify: bool,
 ) -> int:
     if output is not None and shape == "table":
@@ -161,6 +167,10 @@ def _run(
     if output is not None and shape not in (None, by_ending):
         raise click.UsageError(f"--format {shape}: --output {output} ends in another format")
     shape = shape or by_ending
+    if explain and shape == "csv":
+        raise click.UsageError(
+            "--explain: a CSV has no room for reasons; use JSON Lines or a table"
+        )
 
     from mfp import manifest
 
@@ -199,7 +209,9 @@ def _run(
             films = ((film, media) for found, media in groups for film in served(found))
             serve_plans(forecaster, films, plan, level, shape, output)
         else:
-            streams = (forecaster.stream(served(found), media, level) for found, media in groups)
+            streams = (
+                forecaster.stream(served(found), media, level, explain) for found, media in groups
+            )
             write(itertools.chain.from_iterable(streams), shape, output)
     if rejected:
         where = f"; see {rejects_path}" if rejects_path else ""

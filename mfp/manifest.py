@@ -4,6 +4,11 @@ the forecaster; imports nothing heavy.
     manifest.json       this module's Manifest, with SHA-256 and size of every other file
     params/             an Orbax checkpoint of the parameters
     program.stablehlo   the network as serialised by jax.export
+    reference.npy, reference.json   past films, see data/reference.py; where their dates are known
+
+The bundle's id is the SHA-256 of the manifest's content, and so, by the hashes in it, of the
+whole bundle. It stands in the manifest and finds every accidental change; against a change on
+purpose compare it with the id that was printed when the bundle was made.
 """
 
 from __future__ import annotations
@@ -11,13 +16,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 FORMAT = "mfp-bundle"
 FORMAT_VERSION = 2
-# 1 had no calibration: such bundles forecast without intervals.
+# Version 1 has no calibration (such bundles forecast without intervals), no id, no past films.
 READABLE_VERSIONS = (1, 2)
 MANIFEST, PARAMS, PROGRAM = "manifest.json", "params", "program.stablehlo"
 
@@ -42,9 +47,20 @@ class Manifest:
     calibration: Mapping[str, Any] = field(default_factory=dict)  # calibration/fitted.py
     format: str = FORMAT
     format_version: int = FORMAT_VERSION
+    id: str = ""  # of the manifest that was read; `to_json` states it anew
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"targets": list(self.targets)}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["targets"] = list(self.targets)
+        del values["id"]
+        return values if self.format_version == 1 else values | {"id": digest(values)}
+
+
+def digest(values: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest's values but its id, as JSON without spaces and with sorted keys."""
+    content = {name: value for name, value in values.items() if name != "id"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def file_hashes(folder: Path) -> dict[str, dict[str, Any]]:
@@ -62,11 +78,14 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read(folder: Path) -> Manifest:
+def read(folder: Path, verify: bool = True) -> Manifest:
     """Read and check manifest.json.
 
+    Args:
+      verify: compare it with the id that stands in it.
+
     Raises:
-      BundleError: no bundle, a newer format, or a damaged manifest.
+      BundleError: no bundle, a newer format, or a changed or damaged manifest.
     """
     path = folder / MANIFEST
     if not folder.is_dir():
@@ -84,13 +103,17 @@ def read(folder: Path) -> Manifest:
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise BundleError(f"{path}: is not the manifest of an {FORMAT}")
     version = values.get("format_version")
-    if version not in READABLE_VERSIONS:
+    if type(version) is not int or version not in READABLE_VERSIONS:
         raise BundleError(
             f"{path}: has format version {version!r}, this program reads "
             f"{READABLE_VERSIONS[0]} to {FORMAT_VERSION}; "
             "install the version of mfp that wrote it"
         )
+    found = digest(values)
+    if verify and version != 1 and values.get("id") != found:
+        raise BundleError(f"{path}: was changed after the export; copy the bundle again")
     try:
+        values["id"] = found
         values["targets"] = tuple(values["targets"])
         manifest = Manifest(**values)
         files = manifest.files

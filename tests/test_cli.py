@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -161,6 +162,39 @@ def test_evaluate_as_a_table(trained):
     assert result.stdout.strip() == table.strip()
 
 
+def test_the_card_of_a_bundle(work, trained):
+    result = mfp("bundle", "show", "runs/mini/bundle")
+    assert result.exit_code == 0, result.output
+    found = json.loads(mfp("bundle", "show", "runs/mini/bundle", "--json").stdout)
+    assert found["id"] in result.stdout
+    assert found["id"] == json.loads((work / "runs/mini/bundle/manifest.json").read_text())["id"]
+    for said in ("verified", "before release", "ridge", "known limits", "to 1949"):
+        assert said in result.stdout
+    assert found["data"]["known"]["train"]["rating"] > 0
+
+
+def test_the_card_of_a_changed_bundle_is_refused(work, trained, tmp_path):
+    copy = tmp_path / "bundle"
+    shutil.copytree(work / "runs/mini/bundle", copy)
+    (copy / "reference.npy").write_bytes(b"")
+    one_line(mfp("bundle", "show", copy), "reference.npy: differs from the manifest")
+    assert "verified  not" in mfp("bundle", "show", copy, "--no-verify").stdout
+    one_line(mfp("bundle", "show", tmp_path), "is not a bundle")
+
+
+def test_are_the_explanations_faithful(work, trained, monkeypatch):
+    from mfp.forecast import faithfulness
+
+    monkeypatch.setattr(faithfulness, "FILMS", 20)
+    result = mfp("evaluate", "runs/mini", "--faithfulness")
+    assert result.exit_code == 0, result.output
+    assert "modality" in result.stdout
+    rows = json.loads((work / "runs/mini/faithfulness.json").read_text())
+    assert {row["kind"] for row in rows} >= {"modality"}
+    assert all(row["films"] <= 20 for row in rows)
+    assert json.loads(mfp("evaluate", "runs/mini", "--faithfulness", "--json").stdout) == rows
+
+
 def test_evaluate_without_a_run(work):
     one_line(mfp("evaluate", "runs/other"), "runs/other: is not a run folder")
 
@@ -260,7 +294,15 @@ def test_verify_resume_shows_a_table(work, monkeypatch, different, code):
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["train"], ["verify-resume"], ["evaluate"], ["export"], ["data", "prepare"]],
+    [
+        [],
+        ["train"],
+        ["verify-resume"],
+        ["evaluate"],
+        ["export"],
+        ["data", "prepare"],
+        ["bundle", "show"],
+    ],
 )
 def test_help_has_an_example(command):
     result = mfp(*command, "--help")

@@ -51,13 +51,16 @@ def lines(result):
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+FLAGS = (
+    *("--title", "Heat 2", "--director", "Michael Mann", "--genre", "Crime", "--genre", "Drama"),
+    *("--cast", "Al Pacino|Adam Driver", "--runtime", "150", "--release-date", "2014-06-20"),
+)
+
+
 @pytest.fixture(scope="module")
 def heat(run):
     """The forecast of HEAT, given by flags."""
-    flags = ["--title", "Heat 2", "--director", "Michael Mann", "--genre", "Crime"]
-    flags += ["--genre", "Drama", "--cast", "Al Pacino|Adam Driver", "--runtime", "150"]
-    flags += ["--release-date", "2014-06-20"]
-    result = CliRunner().invoke(main, ["-m", str(run.bundle), *flags])
+    result = CliRunner().invoke(main, ["-m", str(run.bundle), *FLAGS])
     assert result.exit_code == 0, result.output
     (found,) = lines(result)
     return found
@@ -244,6 +247,30 @@ def test_a_changed_bundle_is_refused_unless_unverified(predict, run, tmp_path):
     one_line(predict("--title", "x", model=copy), "note.txt: is not listed")
     result = predict("--title", "x", "--no-verify", model=copy)
     assert result.exit_code == 0, result.output
+
+
+def test_reasons_in_json(predict, heat):
+    (explained,) = lines(predict(*FLAGS, "--explain"))
+    found = explained.pop("explanation")
+    assert explained == heat
+    assert found["forecast"]["rating"] == pytest.approx(heat["rating"], abs=0.0011)
+    assert set(found["modalities"]) <= {"numbers", "people", "content", "origin", "title"}
+    total = sum(effects["rating"] for effects in found["modalities"].values())
+    average = found["average_film"]["rating"]
+    assert total == pytest.approx(heat["rating"] - average, abs=0.005)
+
+
+def test_reasons_in_a_table(predict):
+    printed = predict(*FLAGS, "--explain", "--format", "table").stdout
+    assert "Why: Heat" in printed
+    assert "the average film" in printed
+
+
+def test_a_csv_has_no_room_for_reasons(predict, tmp_path):
+    for more in (("--format", "csv"), ("--output", str(tmp_path / "x.csv"))):
+        result = predict(*FLAGS, "--explain", *more)
+        assert result.exit_code == 2
+        assert "--explain: a CSV has no room for reasons" in result.stderr
 
 
 def test_an_output_that_cannot_be_written(predict, tmp_path):

@@ -32,6 +32,11 @@ def bundle(tmp_path: Path) -> Path:
     return folder
 
 
+def sealed(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with the id that belongs to them: changed on purpose."""
+    return values | {"id": manifests.digest(values)}
+
+
 def write(folder: Path, values: Any) -> None:
     (folder / MANIFEST).write_text(json.dumps(values), encoding="utf-8")
 
@@ -54,7 +59,53 @@ def test_round_trip(bundle: Path):
     found = manifests.read(bundle)
     assert found.targets == ("rating", "hit")
     assert found.to_json() == values_of(bundle)
+    assert found.id == values_of(bundle)["id"]
     manifests.verify(bundle, found)
+
+
+def test_the_id_is_the_hash_of_the_content_in_any_order_and_layout(bundle: Path):
+    values = values_of(bundle)
+    turned = dict(reversed(values.items()))
+    (bundle / MANIFEST).write_text(json.dumps(turned, indent=3), encoding="utf-8")
+    assert manifests.read(bundle).id == values["id"]
+    # printf '{"a":1,"b":["\\u00e9"]}' | sha256sum
+    assert manifests.digest({"b": ["é"], "id": "x", "a": 1}) == (
+        "28cae5a5c18b900797e4b0965b55b478f4f38f98b65b950166fcdc48184ec43a"
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"metrics": {"test": {"rating": {"r2": 0.99}}}},
+        {"data": {"source": "another"}},
+        {"id": "0" * 64},
+        {"id": None},
+        {"files": {}},
+    ],
+)
+def test_a_changed_manifest_is_refused(bundle: Path, change: dict[str, Any]):
+    write(bundle, values_of(bundle) | change)
+    with pytest.raises(BundleError, match=r"manifest\.json: was changed after the export"):
+        manifests.read(bundle)
+    manifests.read(bundle, verify=False)
+
+
+def test_a_manifest_without_its_id_is_refused(bundle: Path):
+    values = values_of(bundle)
+    del values["id"]
+    write(bundle, values)
+    with pytest.raises(BundleError, match="was changed"):
+        manifests.read(bundle)
+
+
+def test_format_1_has_no_id(bundle: Path):
+    values = values_of(bundle) | {"format_version": 1}
+    del values["id"]
+    write(bundle, values)
+    found = manifests.read(bundle)
+    assert found.to_json() == values
+    assert len(found.id) == 64
 
 
 @pytest.mark.parametrize(
@@ -76,7 +127,7 @@ def test_a_listed_path_outside_the_bundle_is_not_followed(bundle: Path):
     (bundle.parent / "secret").write_bytes(b"weights")
     values = values_of(bundle)
     values["files"]["../secret"] = values["files"]["params/a"]
-    write(bundle, values)
+    write(bundle, sealed(values))
     with pytest.raises(BundleError, match="secret: is missing"):
         manifests.verify(bundle, manifests.read(bundle))
 
@@ -86,6 +137,7 @@ def test_a_listed_path_outside_the_bundle_is_not_followed(bundle: Path):
     [
         ({"format": "zip"}, "is not the manifest of an mfp-bundle"),
         ({"format_version": 3}, "format version 3, this program reads 1 to 2; install"),
+        ({"format_version": True}, "format version True"),
         ({"format_version": None}, "format version None"),
         ({"unheard_of": 1}, "is damaged"),
         ({"targets": 3}, "is damaged"),
@@ -95,7 +147,7 @@ def test_a_listed_path_outside_the_bundle_is_not_followed(bundle: Path):
     ],
 )
 def test_a_wrong_manifest_is_told(bundle: Path, change: dict[str, Any], message: str):
-    write(bundle, values_of(bundle) | change)
+    write(bundle, sealed(values_of(bundle) | change))
     with pytest.raises(BundleError, match=message):
         manifests.verify(bundle, manifests.read(bundle))
 
@@ -104,7 +156,7 @@ def test_a_wrong_manifest_is_told(bundle: Path, change: dict[str, Any], message:
 def test_a_missing_part_is_told(bundle: Path, name: str):
     values = values_of(bundle)
     del values[name]
-    write(bundle, values)
+    write(bundle, sealed(values))
     with pytest.raises(BundleError, match=r"manifest\.json"):
         manifests.read(bundle)
 

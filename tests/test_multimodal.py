@@ -152,6 +152,30 @@ def media_flags(film: dict) -> list[str]:
 
 
 @pytest.mark.slow
+def test_every_kind_of_part_has_its_reason(folder: Path, bundle: Path):
+    (found,) = predict(
+        *("--model", str(bundle), "--title", "x", "--director", "A. Director", "--plot", GOOD),
+        *("--review", GOOD, "--review", "seen on a Tuesday", "--budget", "5e6", "--explain"),
+        *("--poster", str(folder / "media/4.png"), "--trailer", str(folder / "media/clip4")),
+    )
+    reasons = found["explanation"]
+    assert set(reasons["modalities"]) == {
+        *("numbers", "people", "plot", "reviews", "poster", "trailer")
+    }
+    assert {part["field"] for part in reasons["facts"]} == {"budget_usd"}
+    assert {part["field"] for part in reasons["members"]} == {"directors"}
+    plot = [part for part in reasons["words"] if part["field"] == "plot"]
+    assert plot
+    assert all(GOOD[part["start"] : part["end"]] == part["text"] for part in plot)
+    assert {part["review"] for part in reasons["reviews"]} == {0, 1}
+    poster = reasons["regions"]["poster"]
+    assert (poster["rows"], poster["columns"]) == (8, 8)
+    assert np.array(poster["rating"]).shape == (8, 8)
+    assert np.abs(poster["rating"]).max() > 0
+    assert {frame["index"] for frame in reasons["frames"]["trailer"]} <= {0, 1, 2}
+
+
+@pytest.mark.slow
 def test_a_tables_media_lie_beside_it_unless_a_folder_is_named(folder: Path, bundle: Path):
     table = str(folder / "films.jsonl")
     found = predict("--model", str(bundle), table, "--media", str(folder / "media"))

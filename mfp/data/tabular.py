@@ -107,12 +107,24 @@ class Vocabulary:
         Of a longer list an ordered field keeps the first members; an unordered one the most
         frequent names, since its first ones would be an accident of the alphabet.
         """
-        found = [self.ids.get(fold(name), UNKNOWN) for name in names]
-        if not ordered:
-            found.sort(key=lambda i: (i == UNKNOWN, i))
+        found = self._ids(names)
         row = np.zeros(length, np.int32)
-        row[: min(length, len(found))] = found[:length]
+        row[: min(length, len(found))] = [found[i] for i in _kept(found, length, ordered)]
         return row
+
+    def kept(self, names: Iterable[str], length: int, ordered: bool) -> list[int]:
+        """Which members `encode` keeps, in its order."""
+        return _kept(self._ids(names), length, ordered)
+
+    def _ids(self, names: Iterable[str]) -> list[int]:
+        return [self.ids.get(fold(name), UNKNOWN) for name in names]
+
+
+def _kept(ids: Sequence[int], length: int, ordered: bool) -> list[int]:
+    order = list(range(len(ids)))
+    if not ordered:
+        order.sort(key=lambda i: (ids[i] == UNKNOWN, ids[i]))
+    return order[:length]
 
 
 def transform_to_json(transform: NumberTransform) -> dict[str, Any]:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import functools
 import html
 import json
+import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import tokenizers
@@ -29,6 +30,8 @@ from mfp.data.tabular import FIRST_NAME, PADDING, UNKNOWN
 _SPECIAL = {"[PAD]": PADDING, "[UNK]": UNKNOWN}
 _CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]"
 _TAG = r"</?[A-Za-z!][^<>]{0,500}>"
+# What html.unescape replaces.
+_REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)")
 _END = "</w>"  # a subword that ends its word
 # Texts that subwords are trained on, at most: more change little and cost memory.
 _SUBWORD_TEXTS = 100_000
@@ -57,6 +60,14 @@ def stop_words(language: str) -> tuple[str, ...]:
     if not stopwordsiso.has_lang(language):
         raise ConfigError(f"features.text.language: no stop words are known for '{language}'")
     return tuple(sorted(stopwordsiso.stopwords(language)))
+
+
+class Word(NamedTuple):
+    """A word as the network knows it, and the characters [start, end) of the text it came from."""
+
+    word: str
+    start: int
+    end: int
 
 
 class Preprocessor:
@@ -94,6 +105,41 @@ class Preprocessor:
         if self._stopped:
             words = [word for word in words if word not in self._stopped]
         return words if self._stem is None else [self._stem(word) for word in words]
+
+    def located(self, text: str) -> list[Word]:
+        """The same words with their places in the text. Slower: for explanations."""
+        starts, ends = list(range(len(text))), list(range(1, len(text) + 1))
+        if self._config.strip_html and "&" in text:
+            text, starts, ends = _unescaped(text)
+        pieces = tokenizers.PreTokenizedString(text)
+        pieces.normalize(lambda piece: self._normalizer.normalize(piece))
+        self._splitter.pre_tokenize(pieces)
+        found = pieces.get_splits(offset_referential="original", offset_type="char")
+        return [
+            Word(word if self._stem is None else self._stem(word), starts[a], ends[b - 1])
+            for word, (a, b), _ in found
+            if word not in self._stopped
+        ]
+
+
+def _unescaped(text: str) -> tuple[str, list[int], list[int]]:
+    """html.unescape(text), and of each character where what it came from starts and ends."""
+    pieces: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    after = 0
+    for match in (*_REFERENCE.finditer(text), None):
+        plain = range(after, match.start() if match else len(text))
+        pieces.append(text[plain.start : plain.stop])
+        starts += plain
+        ends += range(plain.start + 1, plain.stop + 1)
+        if match:
+            replaced = html.unescape(match.group())
+            pieces.append(replaced)
+            starts += [match.start()] * len(replaced)
+            ends += [match.end()] * len(replaced)
+            after = match.end()
+    return "".join(pieces), starts, ends
 
 
 @functools.cache
@@ -171,6 +217,11 @@ def ngram_hashes(words: Sequence[str], longest: int) -> np.ndarray:
     return np.array(sorted(found), np.int64)
 
 
+def _cut(text: str, words: int) -> str:
+    # Words average far fewer than 40 characters: a book need not be split to its end.
+    return text[: 40 * words]
+
+
 def _canonical(text: str) -> str:
     return json.dumps(json.loads(text), sort_keys=True)
 
@@ -228,9 +279,17 @@ class TextTransform:
         words = self._words(text, max(tokens, ngrams))
         return self._ids(words, tokens), self._bag(words, ngrams)
 
+    def read(self, text: str, tokens: int) -> list[Word]:
+        """The words that `encode` and `encode_bag` read of a text, with their places in it.
+
+        Of subwords it may name a last few words that `encode` has no room for.
+        """
+        if self.config.ngrams:  # the bag reads on where the tokens end
+            return self._preprocess.located(_cut(text, max(tokens, self.config.text_ngrams)))
+        return self._preprocess.located(_cut(text, tokens))[:tokens]
+
     def _words(self, text: str, most: int) -> list[str]:
-        # Words average far fewer than 40 characters: a book need not be split to its end.
-        return self._preprocess(text[: 40 * most])
+        return self._preprocess(_cut(text, most))
 
     def _ids(self, words: list[str], length: int) -> np.ndarray:
         row = np.zeros(length, np.int32)

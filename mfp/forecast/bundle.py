@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from jax import export
 
 from mfp import manifest as manifests
 from mfp.calibration.fitted import Calibration
+from mfp.data import reference as references
 from mfp.data.features import FeatureSpec
+from mfp.data.reference import Reference
 from mfp.manifest import BundleError, Manifest
 
 
@@ -28,18 +31,32 @@ class Bundle:
     run: Callable[[Mapping[str, np.ndarray]], Mapping[str, Any]]
     calibration: Calibration | None = None  # of older bundles there is none
 
+    @cached_property
+    def reference(self) -> Reference | None:
+        """Past films with their outcomes, read when first asked for; None where it has none.
+
+        Raises:
+          BundleError: they are damaged.
+        """
+        if references.FILMS not in self.manifest.files:
+            return None
+        try:
+            return Reference.read(self.path)
+        except (OSError, ValueError) as error:
+            raise BundleError(f"{self.path}: the past films cannot be read: {error}") from None
+
 
 def open_bundle(path: str | Path, verify: bool = True) -> Bundle:
     """Load a bundle that `mfp export` wrote. Nothing in it is executed but its StableHLO.
 
     Args:
-      verify: compare every file with its SHA-256 first.
+      verify: compare every file with its SHA-256, and the manifest with its id, first.
 
     Raises:
       BundleError: it is no bundle, newer, incomplete, changed or damaged; in one line.
     """
     folder = Path(path)
-    manifest = manifests.read(folder)
+    manifest = manifests.read(folder, verify)
     if verify:
         manifests.verify(folder, manifest)
     try:
@@ -55,7 +72,10 @@ def open_bundle(path: str | Path, verify: bool = True) -> Bundle:
     try:
         program = export.deserialize(bytearray((folder / manifests.PROGRAM).read_bytes()))
     except Exception as error:  # flatbuffers raises whatever the bytes lead to
-        raise BundleError(f"{folder / manifests.PROGRAM}: is not a program: {error}") from None
+        raise BundleError(
+            f"{folder / manifests.PROGRAM}: is not a program that jax {jax.__version__} reads"
+            f" (jax {manifest.versions.get('jax', '?')} wrote it): {_one_line(error)}"
+        ) from None
     like, inputs = _signature(program, folder)
     expected = {name: tuple(shape) for name, (shape, _) in spec.shapes().items()}
     if inputs != expected:
@@ -89,9 +109,12 @@ def _restore(path: Path, like: Any) -> Any:
         with ocp.StandardCheckpointer() as checkpointer:
             params = checkpointer.restore(path.absolute(), like)
     except Exception as error:  # Orbax and TensorStore raise many kinds
-        reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
-        raise BundleError(f"{path}: cannot be restored: {reason}") from None
+        raise BundleError(f"{path}: cannot be restored: {_one_line(error)}") from None
     # Orbax gives arrays of the shapes that were saved, whatever shapes were asked for.
     if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, like):
         raise BundleError(f"{path}: parameters and program do not belong together")
     return params
+
+
+def _one_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

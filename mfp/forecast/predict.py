@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from mfp.film import VERDICTS, Film
 from mfp.forecast.bundle import Bundle, open_bundle
 from mfp.forecast.flags import Experience
 from mfp.forecast.intervals import DEFAULT_LEVEL, check_level, intervals
+
+if TYPE_CHECKING:
+    from mfp.forecast.explain import Explanation
 
 # A program is compiled once per batch size: a batch is padded to the next of these.
 BATCH_SIZES = (1, 16, 256)
@@ -46,6 +49,7 @@ class Forecast:
     verdict_probabilities: dict[str, float] | None = None
     level: float | None = None  # share of films whose truth lies in the intervals
     flags: tuple[str, ...] = ()  # in words: what is unusual of this film or could not be used
+    explanation: Explanation | None = None  # where it was asked for
 
     def to_json(self) -> dict[str, Any]:
         """JSON values, without the targets that the bundle does not predict.
@@ -60,6 +64,8 @@ class Forecast:
             shares = self.verdict_probabilities.items()
             values["verdict_probabilities"] = {name: round(share, 4) for name, share in shares}
         values["flags"] = list(self.flags)
+        if self.explanation is not None:
+            values["explanation"] = self.explanation.to_json()
         return {name: value for name, value in values.items() if value not in (None, [])}
 
 
@@ -80,6 +86,7 @@ class Forecaster:
         films: Sequence[Film],
         media: str | Path | None = None,
         level: float = DEFAULT_LEVEL,
+        explain: bool = False,
     ) -> list[Forecast]:
         """The forecast of each film, in order. A film's forecast does not depend on the others.
 
@@ -87,41 +94,50 @@ class Forecaster:
           media: the folder that poster and trailer paths are relative to; without it, films are
             forecast as if they had neither.
           level: of the intervals, for example 0.9. An older bundle has none.
+          explain: say why, in `Forecast.explanation`; some hundred times the work per film.
 
         Raises:
+          BundleError: `explain`, and the bundle's past films are damaged.
           ValueError: the calibration films are too few for the level.
         """
-        return list(self.stream(films, media, level))
+        return list(self.stream(films, media, level, explain))
 
     def stream(
         self,
         films: Iterable[Film],
         media: str | Path | None = None,
         level: float = DEFAULT_LEVEL,
+        explain: bool = False,
     ) -> Iterator[Forecast]:
         """Forecasts one after another, in bounded memory."""
-        return (forecast for forecast, _ in self.fused(films, media, level))
+        return (forecast for forecast, _ in self.fused(films, media, level, explain))
 
     def fused(
         self,
         films: Iterable[Film],
         media: str | Path | None = None,
         level: float = DEFAULT_LEVEL,
+        explain: bool = False,
     ) -> Iterator[tuple[Forecast, np.ndarray]]:
         """Each forecast beside the film's fused vector [E], which tells like films from unlike."""
         check_level(level, self.bundle.calibration)
         folder = None if media is None else Path(media)
-        return self._batches(iter(films), folder, level)
+        return self._batches(iter(films), folder, level, explain)
 
     def _batches(
-        self, films: Iterator[Film], folder: Path | None, level: float
+        self, films: Iterator[Film], folder: Path | None, level: float, explain: bool
     ) -> Iterator[tuple[Forecast, np.ndarray]]:
         with ThreadPoolExecutor() as decoders:  # decoders release the interpreter lock
             while chunk := list(islice(films, BATCH_SIZES[-1])):
-                yield from self._batch(chunk, folder, level, decoders)
+                yield from self._batch(chunk, folder, level, explain, decoders)
 
     def _batch(
-        self, films: list[Film], folder: Path | None, level: float, decoders: ThreadPoolExecutor
+        self,
+        films: list[Film],
+        folder: Path | None,
+        level: float,
+        explain: bool,
+        decoders: ThreadPoolExecutor,
     ) -> Iterator[tuple[Forecast, np.ndarray]]:
         size = next(size for size in BATCH_SIZES if size >= len(films))
         pixels, unusable = zip(
@@ -143,7 +159,16 @@ class Forecaster:
         for i, film in enumerate(films):
             point = _point(film, {name: y[i] for name, y in outputs.items()})
             flags = (*unusable[i], *_blank(known[i]), *self.experience.flags(film))
-            yield Forecast(film.id, film.title, flags=flags, **(point | bounds[i])), embedding[i]
+            forecast = Forecast(film.id, film.title, flags=flags, **(point | bounds[i]))
+            if explain:
+                forecast = self._explained(forecast, film, pixels[i])
+            yield forecast, embedding[i]
+
+    def _explained(self, forecast: Forecast, film: Film, pixels: dict[str, bytes]) -> Forecast:
+        # What explains is loaded by whoever asks why.
+        from mfp.forecast.explain import explain
+
+        return replace(forecast, explanation=explain(self.bundle, film, pixels))
 
     def _pixels(self, film: Film, folder: Path | None) -> tuple[dict[str, bytes], tuple[str, ...]]:
         """The film's media that the network reads, and why one could not be used."""

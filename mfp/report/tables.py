@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mfp.forecast.plan import Plans
-from mfp.forecast.predict import Forecast
 from mfp.report.plots import MAIN_METRIC, UNITS
+
+if TYPE_CHECKING:
+    from mfp.forecast.plan import Plans
+    from mfp.forecast.predict import Forecast
 
 # (target, metric, label, whether more is better)
 _METRICS = (
@@ -246,6 +248,11 @@ def dollars(amount: float) -> str:
         if amount >= size * 0.9995:
             return f"${amount / size:.3g}{letter}"
     return f"${amount:.0f}"
+
+
+def say(text: str) -> None:
+    """Print a line of text as it stands, folded at the width of the terminal."""
+    Console().print(Text(text))
 
 
 def show(table: Table, to_stderr: bool = False) -> None:

@@ -16,6 +16,7 @@ from mfp import config as configs
 from mfp import manifest
 from mfp.config import Config
 from mfp.data.features import FeatureSpec, vocabulary_name
+from mfp.data.reference import Reference
 from mfp.manifest import Manifest
 from mfp.training import assemble, evaluate
 from mfp.training.assemble import Forecast
@@ -37,8 +38,12 @@ def write_bundle(
     metrics: dict[str, Any],
     data: dict[str, Any],
     calibration: dict[str, Any] | None = None,
+    reference: Reference | None = None,
 ) -> None:
     """Write a bundle folder; it appears whole or not at all. Uncalibrated, it has no intervals.
+
+    Args:
+      reference: past films to compare with; left out where there are none.
 
     Raises:
       ExportError: the folder exists, or program and network disagree.
@@ -57,6 +62,8 @@ def write_bundle(
     alone = ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
     with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
         checkpointer.save((partial / manifest.PARAMS).absolute(), params)
+    if reference is not None and reference.films:
+        reference.write(partial)
     document = Manifest(
         files=manifest.file_hashes(partial),
         config=configs.to_json(config),
@@ -80,8 +87,9 @@ def export_program(forecast: Forecast, spec: FeatureSpec, params: Any) -> bytes:
     }
     like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
     exported = export.export(jax.jit(forecast), platforms=PLATFORMS)(like, inputs)
-    # vjp_order: the gradient stays available, which explanations need.
-    return bytes(exported.serialize(vjp_order=1))
+    # Without its gradient, which would make it three times as large: explanations hide parts
+    # instead, which finds more of what matters (forecast/explain.py).
+    return bytes(exported.serialize())
 
 
 def check_agreement(program: bytes, forecast: Forecast, spec: FeatureSpec, params: Any) -> float:

@@ -14,8 +14,9 @@ import numpy as np
 
 from mfp.calibration.fitted import DEFAULT_LEVEL, TARGETS, Calibration
 from mfp.config import Config, ConfigError
-from mfp.data import columns
-from mfp.data.dataset import Dataset
+from mfp.data import batches, columns
+from mfp.data.dataset import Dataset, Films
+from mfp.data.reference import PastFilm, Reference
 from mfp.film import FIELDS, Film
 from mfp.models.network import Network
 from mfp.report import plots
@@ -190,13 +191,21 @@ def export_run(
         "fingerprint": dataset.fingerprint,
         "split": asdict(config.data.split),
         "films": {name: len(films) for name, films in dataset.splits.items()},
+        "released": {name: _released(films) for name, films in dataset.splits.items()},
+        "known": {
+            name: {target: int(np.sum(~np.isnan(y))) for target, y in films.truth.items()}
+            for name, films in trained.splits.items()
+        },
         "as_of": config.as_of,
         "ranges": ranges(trained.splits["train"].facts),
     }
     scores = {name: report[name] for name in ("test", "validation", "baselines")}
     scores |= {"intervals": report["intervals"]} if "intervals" in report else {}
     calibration = run.read_calibration()
-    export.write_bundle(folder, config, trained.spec, trained.params, scores, card, calibration)
+    reference = past_films(config, dataset, trained)
+    export.write_bundle(
+        folder, config, trained.spec, trained.params, scores, card, calibration, reference
+    )
 
 
 def ranges(facts: dict[str, np.ndarray]) -> dict[str, list[float]]:
@@ -213,3 +222,32 @@ def ranges(facts: dict[str, np.ndarray]) -> dict[str, list[float]]:
             high = np.quantile(known, 0.995, method="inverted_cdf")
             found[name] = [float(low), float(high)]
     return found
+
+
+def _released(films: Films) -> list[str]:
+    """The first and the last release date; nothing where no film has one."""
+    dates = [film.release_date for film, _ in films if film.release_date is not None]
+    ordered = sorted(dates, key=lambda date: (date.first_day(), date.last_day()))
+    return [str(ordered[0]), str(ordered[-1])] if ordered else []
+
+
+def past_films(config: Config, dataset: Dataset, trained: Trained) -> Reference:
+    """The training and validation films with their outcomes and fused vectors.
+
+    No test film: what a bundle compares with is known when its forecasts begin.
+    """
+    spec = trained.spec
+    apply = assemble.apply_function(assemble.build_network(config, spec))
+    embed = parallel.compile_evaluation(
+        lambda params, batch: apply(params, batch, None)["embedding"]
+    )
+    params = parallel.to_device(trained.params)
+    films: list[PastFilm | None] = []
+    vectors = []
+    for name in ("train", "validation"):
+        pairs = dataset.splits[name]
+        films += [PastFilm.of(film, o, spec.targets.names, config.targets) for film, o in pairs]
+        for batch, indices in batches.once(trained.splits[name], config.train.batch_size):
+            found = parallel.on_host(embed(params, parallel.to_device(batch)))
+            vectors.append(found[: len(indices)])
+    return Reference.build(films, np.concatenate(vectors))

@@ -134,6 +134,15 @@ def test_an_ordered_list_keeps_its_first_members_in_order(names: list[str], leng
     assert vocabulary.encode(names, length, ordered=True).tolist()[: len(expected)] == expected
 
 
+@settings(max_examples=50)
+@given(NAMES, st.integers(1, 5), st.booleans())
+def test_kept_names_are_those_that_are_encoded(names: list[str], length: int, ordered: bool):
+    vocabulary = Vocabulary(("C", "A", "F"))
+    kept = vocabulary.kept(names, length, ordered)
+    again = vocabulary.encode([names[i] for i in kept], length, ordered=True)
+    assert again.tolist() == vocabulary.encode(names, length, ordered).tolist()
+
+
 def test_billing_order_is_kept():
     vocabulary = Vocabulary(("Ann", "Bob"))
     assert vocabulary.encode(["Bob", "Ann"], 2, ordered=True).tolist() == [3, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from typing import Any
 
@@ -12,7 +13,14 @@ from hypothesis import strategies as st
 
 from mfp.config import ConfigError, TextConfig
 from mfp.data.tabular import FIRST_NAME, PADDING, UNKNOWN
-from mfp.data.text import Preprocessor, TextCounter, TextTransform, ngram_hashes, stop_words
+from mfp.data.text import (
+    Preprocessor,
+    TextCounter,
+    TextTransform,
+    _unescaped,
+    ngram_hashes,
+    stop_words,
+)
 
 
 def words(text: str, **choices: Any) -> list[str]:
@@ -151,3 +159,59 @@ def test_ngram_hashes_are_distinct_and_sorted():
     assert len(found) == 4  # a, b, a b, b a
     assert np.all(np.diff(found) > 0)
     assert ngram_hashes([], 3).size == 0
+
+
+TEXTS = st.lists(
+    st.sampled_from([*"ab &;#<>/'.-日ﬁİßé\u0301… \n", "&amp;", "&#39;", "&lt", "<br>", "the "]),
+    max_size=30,
+).map("".join)
+CHOICES = (
+    {},
+    {"stop_words": True, "stem": True},
+    {"lowercase": False, "unicode": "none", "strip_html": False},
+    {"unicode": "NFKD"},
+)
+
+
+@settings(max_examples=300)
+@given(TEXTS, st.sampled_from(CHOICES))
+def test_located_words_are_the_words_and_lie_in_the_text(text: str, choices: dict[str, Any]):
+    config = TextConfig(**choices)
+    stopped = stop_words("en") if config.stop_words else ()
+    found = Preprocessor(config, stopped).located(text)
+    assert [word.word for word in found] == words(text, **choices)
+    assert all(0 <= word.start < word.end <= len(text) for word in found)
+    assert [word.start for word in found] == sorted(word.start for word in found)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Tom&nbsp;&amp; <b>JERRY</b>!", ["Tom", "&amp;", "JERRY", "!"]),
+        ("Ｃafé\u0301 日本", ["Ｃafé\u0301", "日", "本"]),
+        ("a ﬁlm…", ["a", "ﬁlm", "…", "…", "…"]),  # an ellipsis is three words
+        ("&lt;3", ["&lt;", "3"]),
+    ],
+)
+def test_a_located_word_is_a_span_of_the_original(text: str, expected: list[str]):
+    found = Preprocessor(TextConfig(), ()).located(text)
+    assert [text[word.start : word.end] for word in found] == expected
+
+
+@given(TEXTS)
+def test_references_are_unescaped_as_html_does_and_each_character_has_its_place(text: str):
+    found, starts, ends = _unescaped(text)
+    assert found == html.unescape(text)
+    assert len(starts) == len(ends) == len(found)
+
+
+def test_a_reference_to_two_characters_is_the_place_of_both():
+    assert _unescaped("x&nGt;y") == ("x\u226b\u20d2y", [0, 1, 1, 6], [1, 6, 6, 7])
+
+
+def test_what_is_read_of_a_text():
+    text = "one two <i>three</i> four five"
+    plain, bag = (fit([text], 1, 50, **more) for more in ({}, {"ngrams": 2, "text_ngrams": 4}))
+    assert [word.word for word in plain.read(text, 3)] == ["one", "two", "three"]
+    assert len(bag.read(text, 3)) == 5  # the bag reads on
+    assert plain.read("", 3) == []

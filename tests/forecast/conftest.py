@@ -9,6 +9,7 @@ from pathlib import Path
 import compilation
 import pytest
 
+from mfp import manifest
 from mfp.film import Film
 from mfp.forecast import Forecaster
 
@@ -37,13 +38,14 @@ def copy(run, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def rewrite(copy: Path) -> Callable:
-    """Changes the manifest of `copy`: rewrite(lambda document: ...)."""
+    """Changes the manifest of `copy` and its id with it: rewrite(lambda document: ...)."""
     import json
 
     def change(edit: Callable[[dict], None]) -> Path:
         path = copy / "manifest.json"
         document = json.loads(path.read_text("utf-8"))
         edit(document)
+        document["id"] = manifest.digest(document)
         path.write_text(json.dumps(document), encoding="utf-8")
         return copy
 

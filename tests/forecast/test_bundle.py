@@ -120,6 +120,47 @@ def test_a_cut_program_is_refused_even_unverified(copy):
     refused(copy, r"program\.stablehlo", verify=False)
 
 
+def test_a_changed_manifest_is_refused_and_opens_unverified(copy):
+    path = copy / "manifest.json"
+    path.write_text(path.read_text("utf-8").replace('"rating"', '"Rating"', 1), "utf-8")
+    refused(copy, r"manifest\.json: was changed after the export")
+    text = path.read_text("utf-8").replace('"Rating"', '"rating"', 1)
+    path.write_text(text.replace('"source": "bundled"', '"source": "mine"'), "utf-8")
+    refused(copy, "was changed after the export")
+    assert open_bundle(copy, verify=False).manifest.data["source"] == "mine"
+
+
+def test_a_truncated_file_is_refused(copy):
+    for path in listed_files(copy):
+        content = path.read_bytes()
+        if content:
+            path.write_bytes(content[:-1])
+            refused(copy, f"{path.name}: differs from the manifest")
+            path.write_bytes(content)
+
+
+def test_a_program_of_a_jax_to_come_is_told(copy):
+    """What jax says of a calling convention that it does not know is passed on in one line."""
+    (copy / "program.stablehlo").write_bytes(b"")
+    refused(copy, rf"jax {jax.__version__} reads \(jax {jax.__version__} wrote it\)", verify=False)
+
+
+def test_past_films_are_read_when_they_are_asked_for_and_damage_is_told(copy):
+    (copy / "reference.json").write_text("{}")
+    bundle = open_bundle(copy, verify=False)  # forecasts need none
+    with pytest.raises(BundleError, match="past films cannot be read"):
+        _ = bundle.reference
+
+
+def test_a_bundle_without_past_films_has_none(rewrite):
+    folder = rewrite(
+        lambda d: [d["files"].pop(f"reference.{ending}") for ending in ("npy", "json")]
+    )
+    for ending in ("npy", "json"):
+        (folder / f"reference.{ending}").unlink()
+    assert open_bundle(folder).reference is None
+
+
 def test_damaged_parameters_are_refused_even_unverified(copy):
     for path in (copy / "params").rglob("*"):
         if path.is_file():

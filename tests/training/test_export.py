@@ -46,11 +46,6 @@ def test_the_program_is_for_cpu_gpu_and_tpu(program):
     assert program.platforms == ("cpu", "cuda", "tpu")
 
 
-def test_the_program_keeps_its_gradient(program, exported, still):
-    """Explanations need the gradient of a forecast by its inputs."""
-    assert program.has_vjp()
-
-
 def test_an_existing_folder_is_not_overwritten(exported, still):
     folder, _, params = exported
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
