@@ -135,7 +135,7 @@ def train(config: Config, dataset: Dataset, run: RunFolder, progress: TrainingPr
                 state, sums = step_function(state, runner.place(batches[step]), key)
                 step += 1
                 # The losses of the step before, and the next batch, are read while this one
-                # computes: a thread that reads ahead was measured to add nothing to that.
+                # computes; a thread that reads ahead gained no more than noise beside that.
                 _log(pending, run, config, objective, rates, batches.per_epoch, progress)
                 pending = (step, sums)
                 stopping = bool(received)
