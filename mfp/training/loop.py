@@ -148,8 +148,8 @@ def _train(
             wishes: Any = None  # of all processes, told with the step before
             while not finished:
                 earlier = wishes
-                # The step before computes meanwhile. A thread that reads further ahead was
-                # measured to add nothing to that.
+                # The step before computes meanwhile. A thread that reads further ahead gained no
+                # more than noise beside that.
                 with meter.input(losses.running):
                     batch = runner.place(batches[step], _wish(asked, interval))
                 with profiler.step(step + 1):

