@@ -152,11 +152,14 @@ def media_flags(film: dict) -> list[str]:
 
 
 @pytest.mark.slow
-def test_every_kind_of_part_has_its_reason(folder: Path, bundle: Path):
+def test_every_kind_of_part_has_its_reason(folder: Path, bundle: Path, tmp_path: Path):
+    two_shades = Image.new("RGB", (30, 45), (40, 40, 40))
+    two_shades.paste((220, 220, 220), (0, 0, 15, 45))
+    two_shades.save(tmp_path / "poster.png")
     (found,) = predict(
         *("--model", str(bundle), "--title", "x", "--director", "A. Director", "--plot", GOOD),
         *("--review", GOOD, "--review", "seen on a Tuesday", "--budget", "5e6", "--explain"),
-        *("--poster", str(folder / "media/4.png"), "--trailer", str(folder / "media/clip4")),
+        *("--poster", str(tmp_path / "poster.png"), "--trailer", str(folder / "media/clip4")),
     )
     reasons = found["explanation"]
     assert set(reasons["modalities"]) == {
