@@ -125,12 +125,15 @@ def assert_equal_runs(found, expected, lines):
     (state, log, metrics), (other_state, other_log, other_metrics) = found, expected
     assert int(state.step) == int(other_state.step)
     for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(other_state), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+        # A two-hundredth of one step of Adam, whose division by the root of the second moment
+        # blows rounding up where a gradient is next to nothing. What comes of it follows.
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=0.005 * 0.02)
     assert len(log) == len(other_log) >= lines
     for line, other in zip(log, other_log, strict=True):
-        assert flat(line) == pytest.approx(flat(other), rel=1e-4, abs=1e-5)
+        assert flat(line) == pytest.approx(flat(other), rel=1e-5, abs=1e-6)
     for split in ("test", "validation", "baselines"):
-        assert flat(metrics[split]) == pytest.approx(flat(other_metrics[split]), rel=1e-3)
+        expected = flat(other_metrics[split])
+        assert flat(metrics[split]) == pytest.approx(expected, rel=1e-5, abs=1e-6)
 
 
 def flat(values, prefix=""):
