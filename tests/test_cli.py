@@ -16,7 +16,7 @@ import compilation
 import pytest
 from click.testing import CliRunner
 
-from mfp import cli
+from mfp import cli_train
 from mfp.cli import main
 from mfp.cli_predict import main as predict
 from mfp.training import verify
@@ -255,11 +255,11 @@ def test_a_second_train_in_the_same_folder_is_told_so(work):
 
 
 def test_a_signal_before_the_first_step_stops_at_once(work, monkeypatch):
-    def prepare(*_):
+    def prepare(*_, **__):
         os.kill(os.getpid(), signal.SIGUSR1)
         raise AssertionError("it went on")
 
-    monkeypatch.setattr(cli, "_prepare", prepare)
+    monkeypatch.setattr(cli_train, "prepare_films", prepare)
     result = mfp("train", "--config", "mini.toml", "--run", "runs/early")
     assert result.exit_code == 138
     assert result.stderr == ("runs/early: stopped by SIGUSR1. Run the same command to resume.\n")

@@ -1,0 +1,116 @@
+"""What the commands of `mfp` share: options, one-line errors, the config and its films."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+CONFIG = click.option(
+    "--config",
+    "-c",
+    "config_path",
+    default="configs/base.toml",
+    show_default=True,
+    type=click.Path(dir_okay=False),
+    help="A TOML config.",
+)
+SET = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a key, for example --set train.epochs=3. Repeatable.",
+)
+
+TABLE = click.option(
+    "--table", type=click.Path(dir_okay=False), help="Your own films: CSV, JSON Lines or JSON."
+)
+MEDIA = click.option(
+    "--media", type=click.Path(file_okay=False), help="Folder of the table's posters and trailers."
+)
+
+
+def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Documented errors end a command with one clear line and exit code 1."""
+
+    @wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        logging.getLogger("absl").setLevel(logging.ERROR)
+        try:
+            return command(*args, **kwargs)
+        except _expected_errors() as error:
+            raise click.ClickException(str(error)) from None
+
+    return guarded
+
+
+def _expected_errors() -> tuple[type[Exception], ...]:
+    """The documented errors of the modules that were loaded."""
+    found: list[type[Exception]] = [OSError]
+    for module, name in (
+        ("mfp.typed_toml", "ConfigError"),
+        ("mfp.tables", "TableError"),
+        ("mfp.manifest", "BundleError"),
+        ("mfp.data.builder.beam", "PipelineError"),
+        ("mfp.training.checkpoint", "CheckpointError"),
+        ("mfp.training.finite", "TrainingError"),
+        ("mfp.training.programs", "RecompiledError"),
+        ("mfp.training.run", "BusyError"),
+        ("mfp.training.verify", "VerifyError"),
+        ("mfp.training.export", "ExportError"),
+    ):
+        if module in sys.modules:
+            found.append(getattr(sys.modules[module], name))
+    return tuple(found)
+
+
+def load_config(
+    config_path: str, overrides: tuple[str, ...], table: str | None, media: str | None
+) -> Any:
+    """The config, with the films of --table and --media in place of its own."""
+    from mfp import config as configs
+
+    films: list[str] = []
+    if table is not None:
+        films += ["data.source=table", f"data.table={json.dumps(table)}"]
+    if media is not None:
+        films.append(f"data.media={json.dumps(media)}")
+    return configs.load(config_path, (*films, *overrides))
+
+
+def prepare_films(
+    config: Any,
+    quiet: bool,
+    silent: bool = False,
+    runner: str | None = None,
+    beam_options: tuple[str, ...] = (),
+) -> Any:
+    """The dataset, prepared with a progress count, its rejected rows summed up."""
+    from mfp.data import dataset
+    from mfp.report.progress import CountingProgress
+
+    with CountingProgress("preparing films", quiet=quiet) as progress:
+        warn = (lambda _: None) if silent else (lambda m: click.echo(m, err=True))
+        found = dataset.prepare(config, warn, progress.advance, runner, beam_options)
+    rejects = found.rejects
+    if rejects and not quiet:
+        for reject in rejects[:3]:
+            click.echo(dataset.describe(reject), err=True)
+        more = f"; {len(rejects) - 3} more" if len(rejects) > 3 else ""
+        click.echo(f"{len(rejects)} problems{more}: see {found.folder / 'rejects.jsonl'}", err=True)
+    return found
+
+
+def show_report(report: dict[str, Any]) -> None:
+    from mfp.report import tables
+
+    tables.show(tables.metrics_table(report))
+    click.echo(tables.verdict_on_baselines(report))
+    for sentence in tables.coverage_sentences(report.get("intervals", {"level": 0.0})):
+        click.echo(sentence)
