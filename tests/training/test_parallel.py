@@ -196,9 +196,11 @@ def test_a_compiled_step_transfers_nothing_by_itself_and_compiles_once(mode):
     step = runner.compile(total)
     traces.clear()
     state, key = runner.place_state(jnp.zeros(())), runner.place_key(jax.random.key(0))
+    first = state
     with jax.transfer_guard("disallow"):
         for _ in range(3):
             state, found, _ = step(state, runner.place(BATCH), key)
+    assert first.is_deleted()  # its memory was given to the next state
     assert float(found) == BATCH["x"].sum()
     assert float(state) == 3 * BATCH["x"].sum()
     assert len(traces) == 1
