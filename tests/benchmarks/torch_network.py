@@ -155,7 +155,9 @@ class Fusion(nn.Module):
     def __init__(self, widths: Mapping[str, int], config: ModelConfig):
         super().__init__()
         self.config = config.fusion
-        self.missing = nn.ParameterDict({n: nn.Parameter(torch.zeros(w)) for n, w in widths.items()})
+        self.missing = nn.ParameterDict(
+            {n: nn.Parameter(torch.zeros(w)) for n, w in widths.items()}
+        )
         before, self.dense, self.norm = sum(widths.values()), nn.ModuleList(), nn.ModuleList()
         for width in config.fusion.hidden:
             self.dense.append(nn.Linear(before, width))
@@ -201,9 +203,11 @@ class Net(nn.Module):
         widths = {"numbers": config.numbers.hidden} if shape.numbers else {}
         widths |= {modality: width * len(fields) for modality, fields in shape.sets}
         widths |= {field: 2 * config.text.hidden for field, _, _ in shape.texts}
-        widths |= {field: config.image.output for field in shape.images}
+        widths |= dict.fromkeys(shape.images, config.image.output)
         self.fusion = Fusion(widths, config)
-        self.heads = nn.ModuleDict({t: nn.Linear(config.fusion.hidden[-1], 1) for t in shape.targets})
+        self.heads = nn.ModuleDict(
+            {t: nn.Linear(config.fusion.hidden[-1], 1) for t in shape.targets}
+        )
 
     def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
         vectors = {}

@@ -52,7 +52,10 @@ _TEXT = [
     f"features.max_tokens={TOKENS}",
     "features.max_words=20000",
 ]
-_ALONE = ["features.numbers=[]", *(f"features.sets.{m}=[]" for m in ("people", "content", "origin"))]
+_ALONE = [
+    "features.numbers=[]",
+    *(f"features.sets.{m}=[]" for m in ("people", "content", "origin")),
+]
 _OVERRIDES = {
     "text": [
         'features.texts=["plot"]',
@@ -165,6 +168,9 @@ def build(name: str, batches: int = 16) -> Workload:
     )
     train = config.train
     order = TrainingBatches(
-        film_arrays(films, spec, config.targets), train.batch_size, config.seed, train.length_buckets
+        film_arrays(films, spec, config.targets),
+        train.batch_size,
+        config.seed,
+        train.length_buckets,
     )
     return Workload(config, spec, network, params, [order[k] for k in range(batches)])
