@@ -166,7 +166,7 @@ def test_the_gradient_equals_autodiff(kind, reverse):
         return jax.jit(jax.grad(loss, (0, 1)))(projected, recurrent)
 
     for found, expected in zip(gradients(scan), gradients(by_autodiff), strict=True):
-        assert np.abs(expected).max() > 0.1
+        assert np.abs(expected).max() > 0.01
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
@@ -202,14 +202,21 @@ def test_members_of_an_ensemble_have_the_gradients_they_have_alone(kind):
         np.testing.assert_allclose(found, gradient(member), rtol=1e-4, atol=1e-6)
 
 
-def test_the_weight_gradient_is_one_product_outside_the_scan():
-    """Inside the scans stand the recurrent product and its transpose, and no other."""
+def scans_of(jaxpr):
+    """The scans of a program, those inside its functions too."""
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "scan":
+            yield equation.params["jaxpr"].jaxpr
+        else:
+            for value in equation.params.values():
+                if isinstance(inner := getattr(value, "jaxpr", None), type(jaxpr)):
+                    yield from scans_of(inner)
+
+
+def test_a_scan_holds_the_recurrent_product_and_no_other():
+    """The products that need not wait, and the weight gradient, stand outside."""
     projected, recurrent, mask, weight = gradient_case("lstm")
     loss = lambda p, r: jnp.sum(weight * lstm(p, r, mask))  # noqa: E731
-    jaxpr = jax.make_jaxpr(jax.grad(loss, (0, 1)))(projected, recurrent).jaxpr
-    scans = [eqn for eqn in jaxpr.eqns if eqn.primitive.name == "scan"]
-    products = [
-        [inner.primitive.name for inner in eqn.params["jaxpr"].jaxpr.eqns].count("dot_general")
-        for eqn in scans
-    ]
-    assert products == [1, 1]
+    program = jax.make_jaxpr(jax.grad(loss, (0, 1)))(projected, recurrent).jaxpr
+    names = [[inner.primitive.name for inner in body.eqns] for body in scans_of(program)]
+    assert [found.count("dot_general") for found in names] == [1, 1]
