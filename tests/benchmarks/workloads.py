@@ -1,0 +1,176 @@
+"""The four networks that are measured: our own modules, on real words, names and numbers.
+
+    text     BiLSTM and attention over 200 tokens, batch 64; every text is full
+    poster   the picture encoder, 96 x 96 pixels, batch 64
+    tabular  numbers and sets of configs/base.toml, batch 256
+    fused    all of these and the title in one network, batch 64: texts of real lengths, up to
+             200 tokens, films of like length in a batch, each batch padded to the next of 4 lengths
+
+The films are the bundled ones. They have no plots and posters: a film's plot is an IMDb review
+(its real words, its real length), its poster noise of one shade, which costs what a picture costs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from mfp import config as configs
+from mfp.config import Config
+from mfp.data.batches import TrainingBatches, film_arrays
+from mfp.data.features import FeatureSpec
+from mfp.data.fit import fit
+from mfp.data.reviews import BundledReviews
+from mfp.data.sources import BundledFilms
+from mfp.film import Film, Outcome
+from mfp.models.network import Network
+from mfp.tables import Record
+from mfp.training import assemble, optim
+from mfp.training.parallel import Runner
+from mfp.training.step import Objective, init_state, train_step
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAMES = ("text", "poster", "tabular", "fused")
+FILMS = 4096
+TOKENS = 200
+PIXELS = 96
+
+# The picture encoder alone: augmentation is not part of the network.
+_STILL = ["model.image.flip=false", "model.image.crop=0.0", "model.image.colour=0.0"]
+_TEXT = [
+    "model.text.embedding=64",
+    "model.text.hidden=64",
+    f"features.max_tokens={TOKENS}",
+    "features.max_words=20000",
+]
+_ALONE = [
+    "features.numbers=[]",
+    *(f"features.sets.{m}=[]" for m in ("people", "content", "origin")),
+]
+_OVERRIDES = {
+    "text": [
+        'features.texts=["plot"]',
+        *_ALONE,
+        "train.batch_size=64",
+        "model.fusion.hidden=[64]",
+        *_TEXT,
+    ],
+    "poster": [
+        'features.images=["poster"]',
+        "features.texts=[]",
+        *_ALONE,
+        f"data.image_size={PIXELS}",
+        "train.batch_size=64",
+        "model.fusion.hidden=[64]",
+        *_STILL,
+    ],
+    "tabular": ["features.texts=[]"],
+    "fused": [
+        'features.texts=["title", "plot"]',
+        'features.images=["poster"]',
+        f"data.image_size={PIXELS}",
+        "train.batch_size=64",
+        "train.length_buckets=4",
+        *_STILL,
+        *_TEXT,
+    ],
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A network, its first parameters, and batches of real films."""
+
+    config: Config
+    spec: FeatureSpec
+    network: Network
+    params: Any
+    batches: list[dict[str, np.ndarray]]
+
+    @property
+    def objective(self) -> Objective:
+        return assemble.objective(self.config, self.spec)
+
+    @property
+    def tx(self) -> optax.GradientTransformation:
+        return optim.optimizer(self.config.optimizer, total_steps=1)
+
+    def step(self) -> Callable[..., Any]:
+        """The train step that `mfp train` compiles: step(state, batch, key)."""
+        apply = assemble.apply_function(self.network)
+        step = partial(
+            train_step,
+            apply=apply,
+            tx=self.tx,
+            objective=self.objective,
+            ema=self.config.optimizer.ema,
+        )
+        return Runner(self.config.parallel, self.config.train.batch_size).compile(step)
+
+    def state(self) -> Any:
+        return init_state(self.params, self.tx)
+
+
+class _Films(list):
+    """(Film, Outcome) pairs that have posters."""
+
+    def __init__(self, pairs: list[tuple[Film, Outcome]], size: int):
+        super().__init__(pairs)
+        self._size = size
+
+    def pixels(self, index: int) -> Mapping[str, bytes]:
+        rng = np.random.default_rng(index)
+        shape = (self._size, self._size, 3)
+        picture = rng.integers(0, 64, shape) + rng.integers(0, 192, 3)
+        return {"poster": picture.astype(np.uint8).tobytes()}
+
+
+def _films(full: bool, pixels: int) -> _Films:
+    """Bundled films with a review for a plot; with `full`, only reviews of TOKENS words or more."""
+    films = (r for r in BundledFilms().records() if isinstance(r, Record))
+    reviews = (r for r in BundledReviews(("imdb",)).records() if isinstance(r, Record))
+    texts = (r.film.reviews[0] for r in reviews)
+    if full:
+        texts = (text for text in texts if len(text.split()) >= 1.2 * TOKENS)
+    pairs = [
+        (dataclasses.replace(r.film, plot=text, poster="poster.jpg"), r.outcome)
+        for r, text in zip(islice(films, FILMS), texts, strict=False)
+    ]
+    return _Films(pairs, pixels)
+
+
+def build(name: str, batches: int = 16) -> Workload:
+    """A workload by its name; the same bits each time."""
+    settings = [
+        *_OVERRIDES[name],
+        'optimizer.schedule="constant"',
+        "optimizer.warmup_fraction=0.0",
+    ]
+    config = configs.load(ROOT / "configs" / "base.toml", settings)
+    films = _films(full=name == "text", pixels=config.data.image_size)
+    spec = fit(films, config)
+    network = assemble.build_network(config, spec)
+    params = assemble.init_params(network, spec, config.seed)
+    # Heads start at zero, which would hide every other parameter from a comparison of losses.
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(
+        lambda leaf: leaf if np.any(leaf) else rng.normal(0, 0.1, leaf.shape).astype(np.float32),
+        jax.device_get(params),
+    )
+    train = config.train
+    order = TrainingBatches(
+        film_arrays(films, spec, config.targets),
+        train.batch_size,
+        config.seed,
+        train.length_buckets,
+    )
+    return Workload(config, spec, network, params, [order[k] for k in range(batches)])
