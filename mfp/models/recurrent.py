@@ -103,7 +103,7 @@ def _backward(kind, reverse, saved, gradients):
     # The derivative of every cell at once: functions of a gradient, with a leading axis T.
     pulls = jax.vmap(
         lambda state, projected_t, product, mask_t: jax.vjp(
-            lambda *inputs: _step(kind, *inputs, mask_t), state, projected_t, product
+            lambda s, x, u: _step(kind, s, x, u, mask_t), state, projected_t, product
         )[1]
     )(before, projected, products, mask)
 
