@@ -168,7 +168,13 @@ class Forecaster:
         # What explains is loaded by whoever asks why.
         from mfp.forecast.explain import explain
 
-        return replace(forecast, explanation=explain(self.bundle, film, pixels))
+        explanation = explain(self.bundle, film, pixels)
+        hit, served = explanation.forecast.get("hit"), forecast.hit_probability
+        if hit is not None and served is not None and abs(hit - served) > 0.0005:
+            note = f"hit: {hit:.1%} is what the network says, and explained here; "
+            note += f"{served:.1%} is that calibrated"
+            explanation = replace(explanation, notes=(*explanation.notes, note))
+        return replace(forecast, explanation=explanation)
 
     def _pixels(self, film: Film, folder: Path | None) -> tuple[dict[str, bytes], tuple[str, ...]]:
         """The film's media that the network reads, and why one could not be used."""

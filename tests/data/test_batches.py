@@ -183,21 +183,20 @@ def test_the_shares_of_a_batch_are_the_batch(size: int, parts: int, buckets: int
 
 @pytest.mark.parametrize("buckets", [1, 4])
 @pytest.mark.parametrize(("size", "parts"), [(8, 2), (48, 4), (6, 6), (240, 8)])
-def test_every_film_stands_in_one_share_and_shares_have_as_many_batches(
+def test_the_shares_of_a_batch_are_the_batch(
     size: int, parts: int, buckets: int
 ):
     shares = [list(batches.once(TEXT_ARRAYS, size, buckets, (i, parts))) for i in range(parts)]
     assert {len(share) for share in shares} == {-(-len(TEXTS) // size)}
-    seen = np.concatenate([which for share in shares for _, which in share])
+    seen = np.concatenate([which for _, which in shares[0]])
     assert sorted(seen) == list(range(len(TEXTS)))
     for k, (whole, indices) in enumerate(batches.once(TEXT_ARRAYS, size, buckets)):
         assert_joined([share[k][0] for share in shares], whole)
-        np.testing.assert_array_equal(np.concatenate([share[k][1] for share in shares]), indices)
-    for share in shares:
-        for batch, which in share:
-            assert not batch["weights/rating"][len(which) :].any()
-            full = TEXT_ARRAYS.columns["weights/rating"][which]
-            np.testing.assert_array_equal(batch["weights/rating"][: len(which)], full)
+        for share in shares:  # each share is told of the whole batch
+            np.testing.assert_array_equal(share[k][1], indices)
+        assert not whole["weights/rating"][len(indices) :].any()
+        full = TEXT_ARRAYS.columns["weights/rating"][indices]
+        np.testing.assert_array_equal(whole["weights/rating"][: len(indices)], full)
 
 
 @pytest.mark.parametrize("share", [(0, 3), (2, 2), (-1, 2)])

@@ -254,14 +254,16 @@ def test_reading_batches_takes_no_memory_for_films(tmp_path: Path, buckets: int)
         Column(tmp_path / "records.npy") as records,
         Column(tmp_path / "truth.npy") as truth,
         Column(tmp_path / "fill.npy") as fill,
+        Column(tmp_path / "facts.npy") as facts,
     ):
         for _ in range(copies):
             records.append(some.records)
             truth.append(some.truth)
             fill.append(some.fill)
+            facts.append(some.facts)
     opened = [
         np.asarray(npy.open_memmap(tmp_path / f"{name}.npy", mode="r"))
-        for name in ("records", "truth", "fill")
+        for name in ("records", "truth", "fill", "facts")
     ]
     assert len(opened[0]) == count
     assert opened[0].nbytes > 150e6

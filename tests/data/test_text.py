@@ -141,7 +141,7 @@ def test_subwords_spell_words_that_were_never_seen():
 
 
 def test_a_bag_holds_the_n_grams_of_enough_texts():
-    transform = fit(["not good", "not good", "good film"], 2, 99, ngrams=2)
+    transform = fit(["not good", "not good", "good film"], 2, 99, ngrams=2, min_ngram_films=2)
     # In two texts: not, good, "not good".
     assert transform.ngram_size == FIRST_NAME + 3
     both = transform.encode_bag("not good", 8)
