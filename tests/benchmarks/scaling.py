@@ -40,7 +40,7 @@ from mfp.data.fit import fit
 from mfp.film import FIELDS, Film
 
 TRANSFORMED = 10_000
-FILES = ("records", "truth", "fill")
+FILES = ("records", "truth", "fill", "facts")
 
 
 def anonymous_megabytes(pid: int | str = "self") -> float:
