@@ -126,10 +126,11 @@ def test_sums_and_softmax_are_float32_and_products_bfloat16(variant):
     for name in ("reduce_sum", "exp"):
         assert set(floats[name]) == {jnp.dtype("float32")}, name
     assert set(floats["conv_general_dilated"]) == {jnp.dtype("bfloat16")}
-    # In float32: the two layers of the numbers, pooling by weights, the heads.
+    # In float32: the two layers of the numbers, pooling by weights, the heads of the fused vector
+    # and of the n-grams.
     products = floats["dot_general"]
     pooled = 2 if variant.get("pooling") == "max" else 3
-    assert sum(d == jnp.float32 for d in products) == 2 + pooled + 2
+    assert sum(d == jnp.float32 for d in products) == 2 + pooled + 2 + 2
     assert sum(d == jnp.bfloat16 for d in products) > 12
 
 
