@@ -117,6 +117,9 @@ def train(
       mfp train --table films.csv --set name=mine --set data.split.train_until=2018-12-31
     """
     config = _load(config_path, overrides, table, media)
+    from mfp import allocator
+
+    allocator.keep_freed_memory()  # before anything starts threads
     from mfp.report.progress import TrainingProgress
     from mfp.training import loop, session
     from mfp.training.run import RunFolder

@@ -185,12 +185,14 @@ class GroupNorm(nn.Module):
             grouped = x_BxC.reshape(x_BxC.shape[0], self.groups, channels // self.groups)
             return jnp.repeat(jnp.mean(grouped, axis=-1), channels // self.groups, axis=-1)
 
-        mean = over_groups(jnp.mean(x_BxHxWxC, axis=(1, 2)))
-        square = over_groups(jnp.mean(x_BxHxWxC**2, axis=(1, 2)))
+        wide = x_BxHxWxC.astype(jnp.float32)  # sums need it, whatever the pictures are in
+        mean = over_groups(jnp.mean(wide, axis=(1, 2)))
+        square = over_groups(jnp.mean(wide**2, axis=(1, 2)))
         # Rounding can bring a variance of nothing below zero.
         variance = jnp.maximum(square - mean**2, 0)
         factor = scale * jax.lax.rsqrt(variance + _EPSILON)
-        return x_BxHxWxC * factor[:, None, None] + (bias - mean * factor)[:, None, None]
+        y = wide * factor[:, None, None] + (bias - mean * factor)[:, None, None]
+        return y.astype(jnp.result_type(x_BxHxWxC, scale))
 
 
 class Norm(nn.Module):
