@@ -24,4 +24,4 @@ def keep_freed_memory() -> bool:
     is done where there is no mallopt (macOS, musl) or it declines.
     """
     mallopt: Any = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and all([mallopt(*option) for option in _OPTIONS.items()])
+    return mallopt is not None and all(mallopt(*option) for option in _OPTIONS.items())
