@@ -117,6 +117,9 @@ def train(
     """
     config = load_config(config_path, overrides, table, media)
     path = Path(run_path or f"runs/{config.name}")
+    from mfp import allocator
+
+    allocator.keep_freed_memory()  # before anything starts threads
     from mfp.training import processes, signals
 
     try:

@@ -6,37 +6,34 @@
     fused    all of these and the title in one network, batch 64: texts of real lengths, up to
              200 tokens, films of like length in a batch, each batch padded to the next of 4 lengths
 
-The films are the bundled ones. They have no plots and posters: a film's plot is an IMDb review
-(its real words, its real length), its poster noise of one shade, which costs what a picture costs.
+The films are the bundled ones. They have no plots and posters: a film's plot is a bundled review
+(its real words, its real length: 230 words of IMDb, or a sentence of Rotten Tomatoes), its poster
+noise of one shade, which costs what a picture costs.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-import optax
 
 from mfp import config as configs
 from mfp.config import Config
 from mfp.data.batches import TrainingBatches, film_arrays
-from mfp.data.features import FeatureSpec
 from mfp.data.fit import fit
-from mfp.data.reviews import BundledReviews
+from mfp.data.reviews import ORIGINS, BundledReviews
 from mfp.data.sources import BundledFilms
 from mfp.film import Film, Outcome
-from mfp.models.network import Network
+from mfp.models.network import Network, NetworkShape
 from mfp.tables import Record
-from mfp.training import assemble, optim
-from mfp.training.parallel import Runner
-from mfp.training.step import Objective, init_state, train_step
+from mfp.training import assemble
+from mfp.training.step import Objective
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAMES = ("text", "poster", "tabular", "fused")
@@ -88,36 +85,30 @@ _OVERRIDES = {
 
 @dataclass(frozen=True)
 class Workload:
-    """A network, its first parameters, and batches of real films."""
+    """A network, its first parameters, and batches of real films. Can be pickled."""
 
+    name: str
     config: Config
-    spec: FeatureSpec
-    network: Network
+    shape: NetworkShape
+    objective: Objective
     params: Any
     batches: list[dict[str, np.ndarray]]
 
     @property
-    def objective(self) -> Objective:
-        return assemble.objective(self.config, self.spec)
+    def network(self) -> Network:
+        return Network(self.shape, self.config.model)
 
     @property
-    def tx(self) -> optax.GradientTransformation:
-        return optim.optimizer(self.config.optimizer, total_steps=1)
+    def flat_params(self) -> dict[str, np.ndarray]:
+        """Parameters by their path, "text_plot/embedding/embedding"."""
+        leaves = jax.tree_util.tree_leaves_with_path(self.params)
+        return {"/".join(key.key for key in path): np.asarray(leaf) for path, leaf in leaves}
 
-    def step(self) -> Callable[..., Any]:
-        """The train step that `mfp train` compiles: step(state, batch, key)."""
-        apply = assemble.apply_function(self.network)
-        step = partial(
-            train_step,
-            apply=apply,
-            tx=self.tx,
-            objective=self.objective,
-            ema=self.config.optimizer.ema,
-        )
-        return Runner(self.config.parallel, self.config.train.batch_size).compile(step)
-
-    def state(self) -> Any:
-        return init_state(self.params, self.tx)
+    def inputs(self, size: int) -> dict[str, np.ndarray]:
+        """`size` films to predict: rows of the batches, of the longest texts, repeated."""
+        widest = max(self.batches, key=lambda batch: sum(x.nbytes for x in batch.values()))
+        inputs = {n: x for n, x in widest.items() if not n.startswith(("targets/", "weights/"))}
+        return {n: np.resize(x, (size, *x.shape[1:])) for n, x in inputs.items()}
 
 
 class _Films(list):
@@ -137,10 +128,11 @@ class _Films(list):
 def _films(full: bool, pixels: int) -> _Films:
     """Bundled films with a review for a plot; with `full`, only reviews of TOKENS words or more."""
     films = (r for r in BundledFilms().records() if isinstance(r, Record))
-    reviews = (r for r in BundledReviews(("imdb",)).records() if isinstance(r, Record))
-    texts = (r.film.reviews[0] for r in reviews)
+    reviews = (r for r in BundledReviews(ORIGINS).records() if isinstance(r, Record))
+    texts = [r.film.reviews[0] for r in reviews]
+    texts = [texts[i] for i in np.random.default_rng(0).permutation(len(texts))]
     if full:
-        texts = (text for text in texts if len(text.split()) >= 1.2 * TOKENS)
+        texts = [text for text in texts if len(text.split()) >= 1.2 * TOKENS]
     pairs = [
         (dataclasses.replace(r.film, plot=text, poster="poster.jpg"), r.outcome)
         for r, text in zip(islice(films, FILMS), texts, strict=False)
@@ -158,8 +150,7 @@ def build(name: str, batches: int = 16) -> Workload:
     config = configs.load(ROOT / "configs" / "base.toml", settings)
     films = _films(full=name == "text", pixels=config.data.image_size)
     spec = fit(films, config)
-    network = assemble.build_network(config, spec)
-    params = assemble.init_params(network, spec, config.seed)
+    params = assemble.init_params(assemble.build_network(config, spec), spec, config.seed)
     # Heads start at zero, which would hide every other parameter from a comparison of losses.
     rng = np.random.default_rng(0)
     params = jax.tree.map(
@@ -167,10 +158,13 @@ def build(name: str, batches: int = 16) -> Workload:
         jax.device_get(params),
     )
     train = config.train
-    order = TrainingBatches(
-        film_arrays(films, spec, config.targets),
-        train.batch_size,
-        config.seed,
-        train.length_buckets,
+    arrays = film_arrays(films, spec, config.targets)
+    order = TrainingBatches(arrays, train.batch_size, config.seed, train.length_buckets)
+    return Workload(
+        name,
+        config,
+        assemble.network_shape(spec),
+        assemble.objective(config, spec),
+        params,
+        [order[k] for k in range(batches)],
     )
-    return Workload(config, spec, network, params, [order[k] for k in range(batches)])
