@@ -183,7 +183,7 @@ def test_the_shares_of_a_batch_are_the_batch(size: int, parts: int, buckets: int
 
 @pytest.mark.parametrize("buckets", [1, 4])
 @pytest.mark.parametrize(("size", "parts"), [(8, 2), (48, 4), (6, 6), (240, 8)])
-def test_the_shares_of_a_batch_are_the_batch(size: int, parts: int, buckets: int):
+def test_the_shares_of_every_film_once_are_the_batches(size: int, parts: int, buckets: int):
     shares = [list(batches.once(TEXT_ARRAYS, size, buckets, (i, parts))) for i in range(parts)]
     assert {len(share) for share in shares} == {-(-len(TEXTS) // size)}
     seen = np.concatenate([which for _, which in shares[0]])
