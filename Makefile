@@ -1,6 +1,7 @@
 # make train   from a fresh clone to a trained model, its metrics and a forecast
 # make test    the whole test suite
 # make lint    style and types
+# make bench   how fast it is, beside PyTorch and Keras: half an hour, and 2 GB of packages
 #
 # Everything is installed into .venv from the pinned versions of constraints.txt.
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/base.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help train test lint format lock clean
+.PHONY: help train test bench lint format lock clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -20,6 +21,11 @@ train: $(VENV)/.sample ## prepare the bundled films, train, evaluate, export (CO
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, and restarts
+	$(BIN)/python tests/benchmarks/contest.py step
+	$(BIN)/python tests/benchmarks/contest.py predict
+	$(BIN)/python tests/benchmarks/restart.py
 
 lint: $(VENV)/.dev ## check style (ruff) and types (mypy)
 	$(BIN)/ruff check mfp tests
@@ -41,6 +47,11 @@ $(VENV)/.sample: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.sample
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sample,dev,beam]'
+	@touch $@
+
+# Into the same place, so that both are measured with the same JAX.
+$(VENV)/.bench: $(VENV)/.sample
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sample,bench]'
 	@touch $@
 
 lock: ## pin the newest versions that satisfy pyproject.toml in constraints.txt

@@ -89,7 +89,7 @@ def run(name: str, task: str, rounds: int, sizes: Sequence[int]) -> None:
                     seconds[kind].append(statistics.mean(ask(rival, task, size)))
             what = "train step" if task == "step" else f"prediction of {size:,}"
             click.echo(f"{name}, {what}:  median time, ratio (quartiles), ratio of the best times")
-            click.echo("\n".join(report(seconds)), nl=True)
+            click.echo("\n".join(report(seconds)))
 
 
 def ask(rival: Contestant, task: str, size: int) -> Iterable[float]:

@@ -54,7 +54,7 @@ class Mfp:
             ema=config.optimizer.ema,
         )
         self._jax, self._step = jax, jax.jit(step, donate_argnums=0)
-        self._state = jax.device_put(init_state(workload.params, tx))
+        self.state = jax.device_put(init_state(workload.params, tx))
         self._key = jax.random.key(0)
         self._predict = jax.jit(lambda params, batch: apply(params, batch, None)["outputs"])
         self._params = jax.device_put(workload.params)
@@ -66,7 +66,7 @@ class Mfp:
         return float(self._loss(self._predict(self._params, dict(batch)), batch))
 
     def step(self, batch: Batch) -> None:
-        self._state, found = self._step(self._state, dict(batch), self._key)
+        self.state, found = self._step(self.state, dict(batch), self._key)
         self._jax.block_until_ready(found)
 
     def predict(self, inputs: Batch) -> Mapping[str, np.ndarray]:

@@ -156,7 +156,8 @@ class Net(keras.Model):
             seen = batch[f"present/{name}"] > 0
             if training and self.config.fusion.modality_dropout:
                 seen &= ~self._chance(self.config.fusion.modality_dropout, ops.shape(seen))
-            parts.append(ops.where(seen[:, None], vector, self.missing[name]))
+            missing = ops.convert_to_tensor(self.missing[name])
+            parts.append(ops.where(seen[:, None], vector, missing))
         x = ops.concatenate(parts, -1)
         for dense, norm in zip(self.dense, self.norms, strict=True):
             x = self.fusion_dropout(ops.gelu(norm(dense(x)), approximate=True), training=training)
