@@ -58,18 +58,21 @@ def axis(
     values: Sequence[float],
     show: Callable[[float], str] = "{:g}".format,
     whole: bool = False,
+    least: float = 0.0,
 ) -> Axis:
     """An axis that holds all finite values, with about five round ticks.
 
     Args:
+      least: how much the axis holds at least.
       whole: ticks at whole numbers only, such as years and powers of ten.
     """
     from matplotlib.ticker import MaxNLocator
 
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    if low == high or high - low < least:
+        middle, half = (low + high) / 2, (least or 1.0) / 2
+        low, high = middle - half, middle + half
     ticks = MaxNLocator(5, steps=[1, 2, 5, 10], integer=whole).tick_values(low, high)
     inside = [float(t) for t in ticks if low - 1e-9 <= t <= high + 1e-9]
     return Axis(label, low, high, tuple((t, show(round(t, 10))) for t in inside))
@@ -209,9 +212,17 @@ def _grid(svg: ElementTree.Element, x: Axis, y: Axis, across: Place, down: Place
         _add(svg, "line", "grid", x1=across(at), x2=across(at), y1=float(TOP), y2=bottom)
         # Names next to each other must not run into each other.
         room = max(int((right - LEFT) / max(len(x.ticks), 1) / 6.5), 3)
-        _text(svg, label if len(label) <= room else label[: room - 1] + "…", across(at), bottom + 14, "middle")
+        _text(
+            svg,
+            label if len(label) <= room else label[: room - 1] + "…",
+            across(at),
+            bottom + 14,
+            "middle",
+        )
     _text(svg, x.label, (LEFT + right) / 2, HEIGHT - 8, "middle")
-    side = _add(svg, "text", "label middle", transform=f"translate(12 {(TOP + bottom) / 2:.0f}) rotate(-90)")
+    side = _add(
+        svg, "text", "label middle", transform=f"translate(12 {(TOP + bottom) / 2:.0f}) rotate(-90)"
+    )
     side.text = y.label
 
 
@@ -220,7 +231,9 @@ def _line(svg: ElementTree.Element, one: Series, across: Place, down: Place) -> 
         bounds = list(zip(one.x, one.low, one.high, strict=True))
         edge = [(x, high) for x, _, high in bounds] + [(x, low) for x, low, _ in reversed(bounds)]
         if all(math.isfinite(value) for point in edge for value in point):
-            _add(svg, "polygon", f"band c{one.colour % COLOURS}", points=_joined(edge, across, down))
+            _add(
+                svg, "polygon", f"band c{one.colour % COLOURS}", points=_joined(edge, across, down)
+            )
     finite = [p for p in zip(one.x, one.y, strict=True) if all(map(math.isfinite, p))]
     _add(svg, "polyline", f"line c{one.colour % COLOURS}", points=_joined(finite, across, down))
 
@@ -234,7 +247,12 @@ def _points(svg: ElementTree.Element, one: Series, across: Place, down: Place) -
         if not (math.isfinite(x) and math.isfinite(y)):
             continue
         if one.low is not None and one.high is not None:
-            bar = {"x1": across(x), "x2": across(x), "y1": down(one.low[i]), "y2": down(one.high[i])}
+            bar = {
+                "x1": across(x),
+                "x2": across(x),
+                "y1": down(one.low[i]),
+                "y2": down(one.high[i]),
+            }
             _add(svg, "line", f"error c{one.colour % COLOURS}", **bar)
         _add(svg, "circle", f"point c{one.colour % COLOURS}", cx=across(x), cy=down(y), r=3.5)
 

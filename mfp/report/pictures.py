@@ -11,7 +11,6 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from mfp.data import image, media, video
@@ -59,9 +58,10 @@ def _poster(film: Film, folder: Path) -> Picture | None:
     except (media.MediaError, OSError):
         return None
     width, height = image.upright_size(data)
-    # The decoder makes a square of it: the page stretches it back.
+    # The decoder makes a square of it: stretched back.
     scale = _POSTER_SIDE / max(width, height)
-    return Picture(_jpeg(pixels), max(round(width * scale), 1), max(round(height * scale), 1))
+    size = max(round(width * scale), 1), max(round(height * scale), 1)
+    return Picture(_jpeg(Image.fromarray(pixels).resize(size)), *size)
 
 
 def _frames(film: Film, folder: Path, frames: int) -> tuple[Picture | None, ...]:
@@ -73,13 +73,13 @@ def _frames(film: Film, folder: Path, frames: int) -> tuple[Picture | None, ...]
     except (media.MediaError, OSError):
         return ()
     return tuple(
-        Picture(_jpeg(frame), _FRAME_SIDE, _FRAME_SIDE) if known else None
+        Picture(_jpeg(Image.fromarray(frame)), _FRAME_SIDE, _FRAME_SIDE) if known else None
         for frame, known in zip(pixels, read, strict=True)
     )
 
 
-def _jpeg(pixels: np.ndarray) -> str:
-    """uint8 [H, W, 3] as a data URI."""
+def _jpeg(picture: Image.Image) -> str:
+    """A picture as a data URI."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=85)
+    picture.save(file, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")

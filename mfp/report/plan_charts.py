@@ -13,10 +13,13 @@ from mfp.forecast.plan import Plan, Plans
 from mfp.report import charts, tables
 
 _MOST_LINES = charts.COLOURS
+# Field, label, and how much of it a chart shows at least: a difference that means nothing is not to
+# look like one.
+_LEAST_DOLLARS = 0.5  # powers of ten
 _TARGETS = (
-    ("rating", "rating (0-10)"),
-    ("revenue_usd", "box office"),
-    ("hit_probability", "chance of a hit"),
+    ("rating", "rating (0-10)", 1.0),
+    ("revenue_usd", "box office", _LEAST_DOLLARS),
+    ("hit_probability", "chance of a hit", 0.1),
 )
 
 
@@ -27,13 +30,13 @@ def log10(amount: float) -> float:
 
 def dollar_axis(label: str, powers: Sequence[float], margin: float = 0.0) -> charts.Axis:
     """An axis of powers of ten, its ticks in dollars."""
-    around = [min(powers) - margin, max(powers) + margin]
-    if around[1] - around[0] < 2:  # too narrow for whole powers: ticks at 1, 2, 5
-        ticks = [p + s for p in range(13) for s in (0.0, math.log10(2), math.log10(5))]
+    scale = charts.axis(label, [min(powers) - margin, max(powers) + margin], least=_LEAST_DOLLARS)
+    width = scale.high - scale.low
+    if width < 2:  # too narrow for whole powers
+        ticks = [p + math.log10(s) for p in range(13) for s in (1, 2, 3, 5, 7)]
     else:
-        step = math.ceil((around[1] - around[0]) / 6)
+        step = math.ceil(width / 6)
         ticks = [float(p) for p in range(0, 13, step)]
-    scale = charts.axis(label, around)
     inside = tuple((t, tables.dollars(10.0**t)) for t in ticks if scale.low <= t <= scale.high)
     return charts.Axis(label, scale.low, scale.high, inside)
 
@@ -52,14 +55,14 @@ def charts_of(plans: Plans) -> list[Markup]:
     ranked = sorted(lines, key=lambda key: -goals[lines[key]].max())[:_MOST_LINES]
     chosen = {", ".join(key): [plans.plans[i] for i in lines[key]] for key in ranked}
     found = []
-    for name, label in _TARGETS:
+    for name, label, least in _TARGETS:
         if getattr(plans.plans[0].forecast, name) is not None:
-            found.append(_chart(plans.best, first, chosen, name, label))
+            found.append(_chart(plans.best, first, chosen, name, label, least))
     return found
 
 
 def _chart(
-    best: Plan, first: Axis, lines: dict[str, list[Plan]], name: str, label: str
+    best: Plan, first: Axis, lines: dict[str, list[Plan]], name: str, label: str, least: float
 ) -> Markup:
     across, places = _across(first)
     dollars = name == "revenue_usd"
@@ -86,7 +89,9 @@ def _chart(
     down = (
         dollar_axis(label, all_values)
         if dollars
-        else charts.axis(label, all_values, "{:.0%}".format if "hit" in name else "{:g}".format)
+        else charts.axis(
+            label, all_values, "{:.0%}".format if "hit" in name else "{:g}".format, least=least
+        )
     )
     at = first.labels.index(best.values[first.field])
     star = (places[at], (values([best], name) or [math.nan])[0])
