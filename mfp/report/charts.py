@@ -16,11 +16,13 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
-WIDTH, HEIGHT = 360, 230
-LEFT, RIGHT, TOP, BOTTOM = 56, 10, 10, 40  # margins around the plot
+WIDTH, HEIGHT = 360, 240
+LEFT, RIGHT, TOP, BOTTOM = 64, 10, 10, 50  # margins around the plot
 LEGEND_LINE = 16
 COLOURS = 6  # classes c0 to c5
 _MOST_LABEL = 40  # characters
+_CHARACTER = 7.5  # width
+_EDGE = 0.03  # of an axis, beyond its values
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ def axis(
     if low == high or high - low < least:
         middle, half = (low + high) / 2, (least or 1.0) / 2
         low, high = middle - half, middle + half
+    edge = _EDGE * (high - low)
+    low, high = low - edge, high + edge
     ticks = MaxNLocator(5, steps=[1, 2, 5, 10], integer=whole).tick_values(low, high)
     inside = [float(t) for t in ticks if low - 1e-9 <= t <= high + 1e-9]
     return Axis(label, low, high, tuple((t, show(round(t, 10))) for t in inside))
@@ -191,8 +195,10 @@ def _add(
     return ElementTree.SubElement(parent, name, ({"class": kind} if kind else {}) | values)
 
 
-def _text(svg: ElementTree.Element, text: str, x: float, y: float, anchor: str) -> None:
-    shown = text if len(text) <= _MOST_LABEL else text[: _MOST_LABEL - 1] + "…"
+def _text(
+    svg: ElementTree.Element, text: str, x: float, y: float, anchor: str, most: int = _MOST_LABEL
+) -> None:
+    shown = text if len(text) <= most else text[: most - 1] + "…"
     _add(svg, "text", f"label {anchor}", x=float(x), y=float(y)).text = shown
 
 
@@ -208,18 +214,15 @@ def _grid(svg: ElementTree.Element, x: Axis, y: Axis, across: Place, down: Place
     for at, label in y.ticks:
         _add(svg, "line", "grid", x1=float(LEFT), x2=right, y1=down(at), y2=down(at))
         _text(svg, label, LEFT - 5, down(at) + 4, "end")
-    for at, label in x.ticks:
+    # Names that would run into each other stand on two lines by turns.
+    room = int((right - LEFT) / max(len(x.ticks), 1) / _CHARACTER)
+    rows = 2 if any(len(label) > room for _, label in x.ticks) else 1
+    room = max(rows * room, 3)
+    for i, (at, label) in enumerate(x.ticks):
+        row = i % rows
         _add(svg, "line", "grid", x1=across(at), x2=across(at), y1=float(TOP), y2=bottom)
-        # Names next to each other must not run into each other.
-        room = max(int((right - LEFT) / max(len(x.ticks), 1) / 6.5), 3)
-        _text(
-            svg,
-            label if len(label) <= room else label[: room - 1] + "…",
-            across(at),
-            bottom + 14,
-            "middle",
-        )
-    _text(svg, x.label, (LEFT + right) / 2, HEIGHT - 8, "middle")
+        _text(svg, label, across(at), bottom + 14 + row * 14, "middle", room)
+    _text(svg, x.label, (LEFT + right) / 2, HEIGHT - 7, "middle")
     side = _add(
         svg, "text", "label middle", transform=f"translate(12 {(TOP + bottom) / 2:.0f}) rotate(-90)"
     )

@@ -113,12 +113,13 @@ def _target(
     value, low, high = bounds
     around = "" if low is None or high is None else f"{show(low)} to {show(high)}"
     said = f"{label}: {show(value)}" + (f", interval {around}" if around else "")
+    drawn = bounds
     if scale is None:
-        value, low, high = (None if v is None else plan_charts.log10(v) for v in bounds)
-        scale = plan_charts.dollar_axis("", [v for v in (value, low, high) if v is not None], 0.5)
-    assert value is not None
-    picture = charts.interval(said, scale, value, low, high)
-    return {"label": label, "value": show(bounds[0]), "range": around, "picture": picture}
+        powers = [None if v is None else plan_charts.log10(v) for v in bounds]
+        drawn = plan_charts.log10(value), powers[1], powers[2]
+        scale = plan_charts.dollar_axis("", [v for v in powers if v is not None], 0.5)
+    picture = charts.interval(said, scale, *drawn)
+    return {"label": label, "value": show(value), "range": around, "picture": picture}
 
 
 def _why(report: FilmReport, found: Explanation) -> dict[str, Any]:

@@ -69,9 +69,10 @@ def _chart(
 
     def values(plans: Sequence[Plan], field: str) -> list[float] | None:
         found = [getattr(plan.forecast, field, None) for plan in plans]
-        if any(value is None for value in found):
+        known = [float(value) for value in found if value is not None]
+        if len(known) < len(found):
             return None
-        return [log10(value) if dollars else value for value in found]
+        return [log10(value) for value in known] if dollars else known
 
     series = [
         charts.Series(

@@ -157,7 +157,7 @@ def _reliability(found: HeldOut) -> list[dict[str, Any]]:
     return shown
 
 
-def _coverage(intervals: Mapping[str, Any]) -> list[Markup]:
+def _coverage(intervals: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Coverage by year and budget; bars are two standard deviations of chance."""
     found = []
     level = intervals["level"]
@@ -176,7 +176,8 @@ def _coverage(intervals: Mapping[str, Any]) -> list[Markup]:
             down = charts.axis("coverage", [*low, *high, level], "{:.0%}".format, least=0.2)
             points = charts.Series("", places, covered, "points", low, high)
             across = charts.named_axis(label, list(slices))
-            found.append(charts.chart(title, across, down, [points], level=level))
+            picture = charts.chart(title, across, down, [points], level=level)
+            found.append({"title": title, "picture": picture})
     return found
 
 
