@@ -13,6 +13,7 @@ import click
 from mfp import __version__
 from mfp.cli_data import data
 from mfp.cli_evaluate import bundle, evaluate, export
+from mfp.cli_report import report
 from mfp.cli_train import train, verify_resume
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -35,5 +36,5 @@ def main() -> None:
     """
 
 
-for command in (train, verify_resume, evaluate, export, bundle, data):
+for command in (train, verify_resume, evaluate, report, export, bundle, data):
     main.add_command(command)

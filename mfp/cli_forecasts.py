@@ -99,7 +99,7 @@ def _write_rows(
     with contextlib.ExitStack() as stack:
         file: IO[str] = sys.stdout
         if output is not None:
-            file = stack.enter_context(_replaced_when_done(output))
+            file = stack.enter_context(replaced_when_done(output))
         if shape == "csv":
             writer = csv.writer(file)
             writer.writerow(columns)
@@ -125,7 +125,7 @@ def _write_json(rows: Iterable[dict[str, Any]], file: IO[str]) -> None:
 
 
 @contextlib.contextmanager
-def _replaced_when_done(path: str) -> Iterator[IO[str]]:
+def replaced_when_done(path: str) -> Iterator[IO[str]]:
     """A file that takes its name when it is complete: a failed run keeps the earlier one."""
     partial = f"{path}.partial"
     try:

@@ -17,6 +17,7 @@ from mfp.film import Film
 
 if TYPE_CHECKING:
     from mfp.forecast.axes import Axis
+    from mfp.forecast.plan import Plans
     from mfp.forecast.predict import Forecaster
 
 _MEDIA = ("poster", "trailer")
@@ -31,6 +32,15 @@ class PlanRequest:
     curve: str | None  # a PNG file to draw
 
 
+@dataclass(frozen=True)
+class PlannedFilm:
+    """A film that was planned, its media folder, and the plans."""
+
+    film: Film
+    media: Path | None
+    plans: Plans
+
+
 def serve_plans(
     forecaster: Forecaster,
     films: Iterable[tuple[Film, Path | None]],
@@ -38,14 +48,17 @@ def serve_plans(
     level: float,
     shape: str,
     output: str | None,
-) -> None:
-    """Plan the one film asked for; write its plans, and draw them where a plot is asked for."""
+) -> PlannedFilm | None:
+    """Plan the one film asked for; write its plans, and draw them where a plot is asked for.
+
+    None: its row was rejected, which has been told.
+    """
     from mfp.forecast import axes as grids
     from mfp.forecast import plan
 
     found = list(films)
     if not found:
-        return  # its row was rejected, which has been told
+        return None
     if len(found) > 1:
         raise click.UsageError(f"--vary: plans one film, {len(found):,} are given")
     film, media = found[0]
@@ -63,6 +76,7 @@ def serve_plans(
 
         plots.plans(plans, Path(request.curve))
         click.echo(f"drawn in {request.curve}", err=True)
+    return PlannedFilm(film, media, plans)
 
 
 def _with_files(

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import click
 from mfp import __version__, tables
 from mfp.cli_films import Group, film_options, films_asked_for
 from mfp.cli_forecasts import refuse_overwriting, shape_of, write
+from mfp.cli_page import at_most_a_page, write_page
 from mfp.cli_plan import PlanRequest, serve_plans
 from mfp.film import Film
 
@@ -81,6 +83,11 @@ from mfp.film import Film
 )
 @click.option("--curve", type=click.Path(dir_okay=False), help="Draw the plans of --vary (PNG).")
 @click.option("--explain", is_flag=True, help="Say why: what moved each forecast, similar films.")
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False),
+    help="Write a page (HTML) with forecast, reasons, similar films and the plans of --vary.",
+)
 @click.option("--no-verify", is_flag=True, help="Do not compare the bundle with its hashes.")
 def main(
     files: tuple[str, ...],
@@ -96,6 +103,7 @@ def main(
     goal: str | None,
     curve: str | None,
     explain: bool,
+    report: str | None,
     no_verify: bool,
     **fields: Any,
 ) -> None:
@@ -113,6 +121,8 @@ def main(
       mfp-predict -m runs/reviews/bundle --review "A joy from its first minute to its last."
       mfp-predict -m runs/base/bundle film.json --vary release_date=2014-01..2014-12/month
       mfp-predict -m runs/mine/bundle film.json --vary budget_usd=1e7..1e8/10 --curve plan.png
+      mfp-predict -m runs/mine/bundle film.json --vary release_date=2014-01..2014-12/month \\
+        --report film.html
 
     \b
     Exit codes: 0 all films were served; 1 nothing could be done, one line says why; 2 wrong
@@ -121,11 +131,15 @@ def main(
     try:
         given = {name: value for name, value in fields.items() if value not in (None, ())}
         groups = films_asked_for(files, given, reviews, reviews_file, media)
-        refuse_overwriting((output, rejects, curve), (*files, reviews_file))
+        refuse_overwriting((output, rejects, curve, report), (*files, reviews_file))
         plan = _plan_request(vary, goal, curve)
         if plan is not None and explain:
             raise click.UsageError("--explain: explains forecasts, not the plans of --vary")
-        code = _run(groups, model, output, shape, rejects, level, plan, explain, not no_verify)
+        if report and Path(report).suffix.lower() not in (".html", ".htm"):
+            raise click.UsageError(f"--report {report}: end it in .html")
+        code = _run(
+            groups, model, output, shape, rejects, level, plan, explain, report, not no_verify
+        )
     except BrokenPipeError:
         # Whoever read us has enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -159,6 +173,7 @@ def _run(
     level: float,
     plan: PlanRequest | None,
     explain: bool,
+    report: str | None,
     verify: bool,
 ) -> int:
     if output is not None and shape == "table":
@@ -207,7 +222,17 @@ def _run(
 
         if plan is not None:
             films = ((film, media) for found, media in groups for film in served(found))
-            serve_plans(forecaster, films, plan, level, shape, output)
+            planned = serve_plans(forecaster, films, plan, level, shape, output)
+            if report and planned:
+                told = [(planned.film, planned.media)]
+                write_page(report, forecaster, told, level, planned.plans)
+        elif report:
+            pairs = ((film, media) for found, media in groups for film in served(found))
+            told = at_most_a_page(pairs)
+            forecasts = write_page(report, forecaster, told, level)
+            if not explain:
+                forecasts = [replace(forecast, explanation=None) for forecast in forecasts]
+            write(iter(forecasts), shape, output)
         else:
             streams = (
                 forecaster.stream(served(found), media, level, explain) for found, media in groups

@@ -52,6 +52,13 @@ def decode(data: bytes, size: int) -> np.ndarray:
         ) from None
 
 
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a picture that `decode` takes, as it is to be looked at."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        lies = _orientation(image) >= 5
+        return (image.height, image.width) if lies else (image.width, image.height)
+
+
 def _decode(data: bytes, size: int) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         if image.width * image.height > MAX_PIXELS:

@@ -39,11 +39,11 @@ def show(forecasts: Iterable[Forecast]) -> None:
 def modality_table(title: str, found: Explanation) -> Table:
     """From the average film to the forecast, by what each modality added."""
     table = _table(Text(f"Why: {title}"), "", found.forecast)
-    _row(table, "the average film", found.average, _level)
+    _row(table, "the average film", found.average, level_text)
     for m in found.modalities:
         if m.given:
-            _row(table, m.name, m.effects, _effect)
-    _row(table, "this film", found.forecast, _level)
+            _row(table, m.name, m.effects, effect_text)
+    _row(table, "this film", found.forecast, level_text)
     return table
 
 
@@ -51,7 +51,7 @@ def part_table(found: Explanation) -> Table:
     """What the forecast owes to the parts that move it most."""
     table = _table("this film minus this film without", "", found.forecast)
     for effect in found.parts[:_PARTS]:
-        _row(table, part_label(effect.part), effect.effects, _effect)
+        _row(table, part_label(effect.part), effect.effects, effect_text)
     return table
 
 
@@ -126,13 +126,13 @@ def _row(table: Table, label: str, values: Effects, shown: Callable[[str, float]
     table.add_row(Text(label), *(shown(target, value) for target, value in values.items()))
 
 
-def _level(target: str, value: float) -> str:
+def level_text(target: str, value: float) -> str:
     if target == "rating":
         return f"{value:.2f}"
     return tables.dollars(10.0**value) if target == "revenue" else f"{value:.1%}"
 
 
-def _effect(target: str, effect: float) -> str:
+def effect_text(target: str, effect: float) -> str:
     if target == "rating":
         return f"{effect:+.2f}"
     return f"x{10.0**effect:.2f}" if target == "revenue" else f"{100 * effect:+.1f} points"

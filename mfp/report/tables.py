@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mfp.forecast.predict import Forecast
 
 # (target, metric, label, whether more is better)
-_METRICS = (
+METRICS = (
     ("rating", "r2", "rating  R2", True),
     ("rating", "rmse", "rating  RMSE (0-10)", False),
     ("rating", "mae", "rating  MAE (0-10)", False),
@@ -45,7 +45,7 @@ def metrics_table(report: Mapping[str, Any]) -> Table:
     for name in columns:
         table.add_column(name, justify="right")
     table.add_column("films", justify="right")
-    for target, metric, label, more in _METRICS:
+    for target, metric, label, more in METRICS:
         found = {n: c[target][metric] for n, c in columns.items() if metric in c.get(target, {})}
         if "network" not in found:
             continue
@@ -134,7 +134,7 @@ def coverage_sentences(intervals: Mapping[str, Any]) -> list[str]:
 def verdict_on_baselines(report: Mapping[str, Any]) -> str:
     """One sentence: where a baseline beats the network, or that none does."""
     lost = []
-    for target, metric, label, more in _METRICS:
+    for target, metric, label, more in METRICS:
         ours = report["test"].get(target, {}).get(metric)
         sign = 1 if more else -1
         rivals = {

@@ -8,7 +8,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,25 @@ class RunFolder:
             except (ValueError, KeyError, TypeError):
                 continue  # a line cut short by a crash
         write_text(self.log_file, "".join(kept))
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """The lines of the log; a line cut short by a crash is left out."""
+        found = []
+        if self.log_file.exists():
+            for line in self.log_file.read_text(encoding="utf-8").splitlines():
+                with suppress(ValueError):
+                    found.append(json.loads(line))
+        return found
+
+    def read_json(self, name: str, remedy: str) -> Any:
+        """One of the run's JSON files. Raises ConfigError, telling the remedy."""
+        path = self.path / name
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"{path}: is not there; {remedy}") from None
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{path}: cannot be read: {error}; {remedy}") from None
 
     def log(self, line: Mapping[str, Any]) -> None:
         _append(self.log_file, line)
