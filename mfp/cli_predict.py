@@ -199,8 +199,6 @@ def _run(
         raise click.ClickException(str(error)) from None
     except ValueError as error:
         raise click.UsageError(f"--{error}") from None
-    for reason in no_intervals(forecaster.bundle):
-        click.echo(f"{model}: {reason}", err=True)
     rejected = accepted = 0
     with contextlib.ExitStack() as stack:
         reject_file = (
@@ -238,6 +236,9 @@ def _run(
                 forecaster.stream(served(found), media, level, explain) for found, media in groups
             )
             write(itertools.chain.from_iterable(streams), shape, output)
+    if accepted:
+        for reason in no_intervals(forecaster.bundle):
+            click.echo(f"{model}: {reason}", err=True)
     if rejected:
         where = f"; see {rejects_path}" if rejects_path else ""
         rows_were = "1 row was" if rejected == 1 else f"{rejected} rows were"

@@ -14,7 +14,7 @@ import compilation
 import pytest
 from click.testing import CliRunner
 
-from mfp import cli_predict
+from mfp import cli_forecasts
 from mfp.cli_predict import main
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -356,11 +356,8 @@ def test_help_is_quick():
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_json_written_one_by_one_is_the_json_of_the_list(count: int):
-    class Line(dict):
-        to_json = dict.copy
-
-    forecasts = [Line(title="Amélie\u2028\n", verdict={"hit": i, "flop": []}) for i in range(count)]
+    rows = [{"title": "Amélie\u2028\n", "verdict": {"hit": i, "flop": []}} for i in range(count)]
     file, expected = io.StringIO(), io.StringIO()
-    cli_predict._write_json(iter(forecasts), file)
-    json.dump(forecasts, expected, ensure_ascii=False, indent=1)
+    cli_forecasts._write_json(iter(rows), file)
+    json.dump(rows, expected, ensure_ascii=False, indent=1)
     assert file.getvalue() == expected.getvalue() + "\n"

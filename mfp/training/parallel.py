@@ -52,7 +52,9 @@ def partition(shape: tuple[int, ...], model_devices: int, at_least: int) -> Part
         fitting = [axis for axis, length in enumerate(shape) if length % model_devices == 0]
         if fitting:
             axis = max(fitting, key=lambda axis: (shape[axis], axis))
-            return PartitionSpec(*(MODEL if a == axis else None for a in range(len(shape))))
+            # Nothing behind the split axis, as jax writes it: another spelling of the same would
+            # be compiled once more.
+            return PartitionSpec(*[None] * axis, MODEL)
     return PartitionSpec()
 
 

@@ -53,6 +53,8 @@ class Cloud:
         return subprocess.Popen(
             [LAUNCHER], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, text=True,
+            # Ignored where the tests run in the background of a shell, and bash would keep to it.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     @property

@@ -199,7 +199,8 @@ def test_a_signal_at_any_moment_is_obeyed_after_saving(
 
 def test_signals_are_given_back(straight):
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    # Ignored where the tests run in the background of a shell.
+    assert signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_IGN)
 
 
 def test_two_runs_of_a_seed_have_the_same_bits_another_seed_has_not(straight, tiny, few, tmp_path):

@@ -50,7 +50,7 @@ def test_devices_that_do_not_fit_the_config_are_refused():
 @pytest.mark.parametrize(
     ("shape", "axes"),
     [
-        ((1000, 64), ("model", None)),  # an embedding table: its rows
+        ((1000, 64), ("model",)),  # an embedding table: its rows
         ((64, 1000), (None, "model")),  # a kernel: what it puts out
         ((256, 256), (None, "model")),  # of equal axes the last
         ((1001, 64), (None, "model")),  # the longest that can be divided
