@@ -164,7 +164,7 @@ def test_two_sharded_processes_are_one_device(undisturbed, run):
 
 
 @pytest.mark.multiprocess
-@pytest.mark.slow
+@pytest.mark.soak
 def test_two_processes_under_pmap_are_one_process(train, tmp_path):
     """Of as many devices, since under pmap each draws its own dropout."""
     one, two = tmp_path / "one", tmp_path / "two"
