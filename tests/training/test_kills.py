@@ -74,6 +74,7 @@ def resumed(error: str) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 def test_ended_at_any_moment_it_arrives_at_the_same(dataset, prepared, tmp_path, tmp_path_factory):
     config = tmp_path / "killed.toml"
     config.write_text(CONFIG.format(prepared=prepared))

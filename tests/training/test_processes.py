@@ -174,7 +174,7 @@ def test_two_processes_under_pmap_are_one_process(train, tmp_path):
 
 
 @pytest.mark.multiprocess
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_run_survives_the_death_of_each_of_its_processes(train, undisturbed, tmp_path):
     folder = tmp_path / "run"
     # Process 1 is killed: process 0 waits in a collective, until its watch names the dead one.
