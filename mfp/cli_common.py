@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any
 
 import click
@@ -30,6 +31,12 @@ SET = click.option(
 
 TABLE = click.option(
     "--table", type=click.Path(dir_okay=False), help="Your own films: CSV, JSON Lines or JSON."
+)
+COMPILED = click.option(
+    "--compiled",
+    metavar="FOLDER",
+    help="Where compiled programs are kept for the next start; none: nowhere. "
+    "Default: mfp/compiled in your cache folder, or JAX_COMPILATION_CACHE_DIR.",
 )
 MEDIA = click.option(
     "--media", type=click.Path(file_okay=False), help="Folder of the table's posters and trailers."
@@ -68,6 +75,17 @@ def _expected_errors() -> tuple[type[Exception], ...]:
         if module in sys.modules:
             found.append(getattr(sys.modules[module], name))
     return tuple(found)
+
+
+def keep_compiled(folder: str | None, say: Callable[[str], None]) -> None:
+    """As the option --compiled says."""
+    if folder == "none":
+        return
+    from mfp import compiled
+
+    trouble = compiled.keep_in(Path(folder) if folder else compiled.default_folder())
+    if trouble:
+        say(trouble)
 
 
 def load_config(

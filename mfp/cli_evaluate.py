@@ -75,6 +75,7 @@ def export(run_path: str, output: str) -> None:
     Example:
       mfp export runs/base --output my-bundle
     """
+    from mfp import manifest
     from mfp.report.progress import TrainingProgress
     from mfp.training import session
     from mfp.training.run import RunFolder
@@ -86,7 +87,7 @@ def export(run_path: str, output: str) -> None:
     trained = session.restore_trained(run, config, dataset, progress)
     report = session.evaluate_run(run, config, dataset, trained, progress)
     session.export_run(run, Path(output), config, dataset, trained, report)
-    click.echo(f"bundle      {output}")
+    click.echo(f"bundle      {output}\nbundle id   {manifest.read(Path(output)).id}")
 
 
 @click.group()

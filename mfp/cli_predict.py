@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
 import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from mfp import __version__, tables
+from mfp.cli_common import COMPILED, keep_compiled
 from mfp.cli_films import Group, film_options, films_asked_for
 from mfp.cli_forecasts import refuse_overwriting, shape_of, write
 from mfp.cli_page import at_most_a_page, write_page
@@ -88,6 +90,7 @@ from mfp.film import Film
     type=click.Path(dir_okay=False),
     help="Write a page (HTML) with forecast, reasons, similar films and the plans of --vary.",
 )
+@COMPILED
 @click.option("--no-verify", is_flag=True, help="Do not compare the bundle with its hashes.")
 def main(
     files: tuple[str, ...],
@@ -104,6 +107,7 @@ def main(
     curve: str | None,
     explain: bool,
     report: str | None,
+    compiled: str | None,
     no_verify: bool,
     **fields: Any,
 ) -> None:
@@ -137,9 +141,8 @@ def main(
             raise click.UsageError("--explain: explains forecasts, not the plans of --vary")
         if report and Path(report).suffix.lower() not in (".html", ".htm"):
             raise click.UsageError(f"--report {report}: end it in .html")
-        code = _run(
-            groups, model, output, shape, rejects, level, plan, explain, report, not no_verify
-        )
+        opening = Opening(model, not no_verify, compiled)
+        code = _run(groups, opening, output, shape, rejects, level, plan, explain, report)
     except BrokenPipeError:
         # Whoever read us has enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -164,9 +167,47 @@ def _plan_request(vary: tuple[str, ...], goal: str | None, curve: str | None) ->
     return None
 
 
+@dataclass(frozen=True)
+class Opening:
+    """How the bundle is opened."""
+
+    model: str
+    verify: bool
+    compiled: str | None  # where compiled programs are kept, see `keep_compiled`
+
+    def forecaster(self, level: float, films: int | None) -> Any:
+        """The bundle's Forecaster, whose first batch has so many films, where that is known."""
+        # What is imported and opened stays until the end: to look through it for garbage, again
+        # and again, takes 40 ms each time.
+        gc.disable()
+        try:
+            from mfp import manifest
+            from mfp.forecast import Forecaster
+            from mfp.forecast.intervals import check_level
+
+            keep_compiled(self.compiled, lambda trouble: click.echo(trouble, err=True))
+            try:
+                found = Forecaster.open(self.model, self.verify, films)
+                check_level(level, found.bundle.calibration)
+                return found
+            except manifest.BundleError as error:
+                raise click.ClickException(str(error)) from None
+            except ValueError as error:
+                raise click.UsageError(f"--{error}") from None
+        finally:
+            gc.freeze()
+            gc.enable()
+
+
+def _how_many(groups: list[Group]) -> int | None:
+    """Of films by options; None of those that files will tell."""
+    found = groups[0][0]
+    return len(found) if isinstance(found, list) else None
+
+
 def _run(
     groups: list[Group],
-    model: str,
+    opening: Opening,
     output: str | None,
     shape: str | None,
     rejects_path: str | None,
@@ -174,7 +215,6 @@ def _run(
     plan: PlanRequest | None,
     explain: bool,
     report: str | None,
-    verify: bool,
 ) -> int:
     if output is not None and shape == "table":
         raise click.UsageError("--format table: is for the terminal; drop --output")
@@ -187,18 +227,7 @@ def _run(
             "--explain: a CSV has no room for reasons; use JSON Lines or a table"
         )
 
-    from mfp import manifest
-
-    try:
-        from mfp.forecast import Forecaster
-        from mfp.forecast.intervals import check_level, no_intervals
-
-        forecaster = Forecaster.open(model, verify)
-        check_level(level, forecaster.bundle.calibration)
-    except manifest.BundleError as error:
-        raise click.ClickException(str(error)) from None
-    except ValueError as error:
-        raise click.UsageError(f"--{error}") from None
+    forecaster = opening.forecaster(level, _how_many(groups) if plan is None else None)
     rejected = accepted = 0
     with contextlib.ExitStack() as stack:
         reject_file = (
@@ -237,8 +266,10 @@ def _run(
             )
             write(itertools.chain.from_iterable(streams), shape, output)
     if accepted:
+        from mfp.forecast.intervals import no_intervals
+
         for reason in no_intervals(forecaster.bundle):
-            click.echo(f"{model}: {reason}", err=True)
+            click.echo(f"{opening.model}: {reason}", err=True)
     if rejected:
         where = f"; see {rejects_path}" if rejects_path else ""
         rows_were = "1 row was" if rejected == 1 else f"{rejected} rows were"

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from mfp.cli_common import (
+    COMPILED,
     CONFIG,
     MEDIA,
     SET,
     TABLE,
+    keep_compiled,
     load_config,
     one_line_errors,
     prepare_films,
@@ -74,12 +75,7 @@ def _steps(
     callback=_steps,
     help="Trace these steps with JAX's profiler, into the run's folder profile.",
 )
-@click.option(
-    "--compiled",
-    metavar="FOLDER",
-    help="Where compiled programs are kept for the next start; none: nowhere. "
-    "Default: mfp/compiled in your cache folder, or JAX_COMPILATION_CACHE_DIR.",
-)
+@COMPILED
 @one_line_errors
 def train(
     config_path: str,
@@ -155,12 +151,13 @@ def _train(
     processes: Any,
 ) -> None:
     """Train, evaluate and export as one process of a run; process 0 writes and speaks."""
+    from mfp import manifest
     from mfp.report.progress import TrainingProgress
     from mfp.training import loop, session
     from mfp.training.run import RunFolder
 
     progress = TrainingProgress(quiet=quiet)
-    _keep_compiled(compiled, progress.say)
+    keep_compiled(compiled, progress.say)
     run = RunFolder(path, writer=processes.index == 0)
     with processes.first():
         dataset = prepare_films(config.data, quiet, silent=not run.writer)
@@ -178,17 +175,8 @@ def _train(
             session.export_run(run, run.bundle, config, dataset, trained, report)
     click.echo(f"checkpoint  {run.checkpoints}\nmetrics     {run.metrics_file}")
     command = _next_command(run.bundle, trained.spec, config.data.table)
-    click.echo(f"bundle      {run.bundle}\n\nTry next:\n  {command}")
-
-
-def _keep_compiled(folder: str | None, say: Callable[[str], None]) -> None:
-    if folder == "none":
-        return
-    from mfp.training import compiled
-
-    trouble = compiled.keep_in(Path(folder) if folder else compiled.default_folder())
-    if trouble:
-        say(trouble)
+    bundle_id = manifest.read(run.bundle).id
+    click.echo(f"bundle      {run.bundle}\nbundle id   {bundle_id}\n\nTry next:\n  {command}")
 
 
 def _next_command(bundle: Path, spec: Any, table: str) -> str:

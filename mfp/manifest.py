@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = "mfp-bundle"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 # Version 1 has no calibration (such bundles forecast without intervals), no id, no past films.
-READABLE_VERSIONS = (1, 2)
+# The id of version 2 is that of the content with its keys sorted, and so blind to their order.
+READABLE_VERSIONS = (1, 2, 3)
 MANIFEST, PARAMS, PROGRAM = "manifest.json", "params", "program.stablehlo"
 
 MAX_MANIFEST = 200_000_000  # bytes
@@ -57,10 +58,29 @@ class Manifest:
 
 
 def digest(values: Mapping[str, Any]) -> str:
-    """SHA-256 of a manifest's values but its id, as JSON without spaces and with sorted keys."""
+    """SHA-256 of a manifest's values but its id, as JSON without spaces."""
     content = {name: value for name, value in values.items() if name != "id"}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(content, sort_keys=values.get("format_version") == 2, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def to_text(document: Manifest) -> str:
+    """The manifest as it is written: its id, then the very text that the id is the hash of."""
+    values = document.to_json()
+    return json.dumps({"id": values.pop("id"), **values}, separators=(",", ":"))
+
+
+def _id_by_text(content: bytes) -> str | None:
+    """The id of a manifest that stands as `to_text` wrote it, else None.
+
+    Saves `digest` from making the text anew, which takes longer than reading it.
+    """
+    head, rest = content[:_HEAD], content[_HEAD:]
+    found = hashlib.sha256(b"{" + rest).hexdigest()
+    return found if head == f'{{"id":"{found}",'.encode() else None
+
+
+_HEAD = len('{"id":"",') + 64  # characters of a manifest before the text that its id hashes
 
 
 def file_hashes(folder: Path) -> dict[str, dict[str, Any]]:
@@ -93,7 +113,8 @@ def read(folder: Path, verify: bool = True) -> Manifest:
     try:
         if path.stat().st_size > MAX_MANIFEST:
             raise BundleError(f"{path}: is too large for a manifest")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        values = json.loads(content)
     except FileNotFoundError:
         raise BundleError(
             f"{folder}: is not a bundle (no {MANIFEST}); name the folder that `mfp export` wrote"
@@ -109,7 +130,7 @@ def read(folder: Path, verify: bool = True) -> Manifest:
             f"{READABLE_VERSIONS[0]} to {FORMAT_VERSION}; "
             "install the version of mfp that wrote it"
         )
-    found = digest(values)
+    found = _id_by_text(content) or digest(values)
     if verify and version != 1 and values.get("id") != found:
         raise BundleError(f"{path}: was changed after the export; copy the bundle again")
     try:

@@ -171,8 +171,7 @@ def test_only_these_files_compile():
         "mfp/training/parallel.py",
         "mfp/training/assemble.py",
         "mfp/training/export.py",
-        "mfp/forecast/bundle.py",
-        "mfp/forecast/predict.py",
+        "mfp/program.py",
     }
 
 
@@ -181,7 +180,6 @@ def test_only_these_files_import_orbax():
     assert found == {
         "mfp/training/checkpoint.py",
         "mfp/training/export.py",
-        "mfp/forecast/bundle.py",
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -63,15 +64,38 @@ def test_round_trip(bundle: Path):
     manifests.verify(bundle, found)
 
 
-def test_the_id_is_the_hash_of_the_content_in_any_order_and_layout(bundle: Path):
+def test_the_id_is_the_hash_of_the_content_in_any_layout(bundle: Path):
+    found = manifests.read(bundle)
     values = values_of(bundle)
-    turned = dict(reversed(values.items()))
-    (bundle / MANIFEST).write_text(json.dumps(turned, indent=3), encoding="utf-8")
-    assert manifests.read(bundle).id == values["id"]
+    for text in (json.dumps(values, indent=3), manifests.to_text(found)):
+        (bundle / MANIFEST).write_text(text, encoding="utf-8")
+        assert manifests.read(bundle) == found
     # printf '{"a":1,"b":["\\u00e9"]}' | sha256sum
-    assert manifests.digest({"b": ["é"], "id": "x", "a": 1}) == (
-        "28cae5a5c18b900797e4b0965b55b478f4f38f98b65b950166fcdc48184ec43a"
-    )
+    expected = "28cae5a5c18b900797e4b0965b55b478f4f38f98b65b950166fcdc48184ec43a"
+    assert manifests.digest({"id": "x", "a": 1, "b": ["é"]}) == expected
+
+
+def test_the_id_stands_before_the_text_that_it_hashes(bundle: Path):
+    """So that a reader compares it without writing the manifest anew."""
+    text = manifests.to_text(manifests.read(bundle))
+    id, rest = text[7:71], "{" + text[73:]
+    assert text.startswith('{"id":"')
+    assert hashlib.sha256(rest.encode("ascii")).hexdigest() == id
+    changed = text.replace('"name":"x"', '"name":"y"')
+    (bundle / MANIFEST).write_text(changed, encoding="utf-8")
+    with pytest.raises(BundleError, match="was changed after the export"):
+        manifests.read(bundle)
+
+
+def test_the_order_of_keys_counts_as_features_have_one(bundle: Path):
+    """Since version 3; a network reads its inputs in the order in which the manifest names them."""
+    values = values_of(bundle) | {"features": {"sets": {"people": [], "origin": []}}}
+    turned = values | {"features": {"sets": {"origin": [], "people": []}}}
+    write(bundle, turned | {"id": manifests.digest(values)})
+    with pytest.raises(BundleError, match="was changed after the export"):
+        manifests.read(bundle)
+    write(bundle, sealed(turned | {"format_version": 2}))
+    assert manifests.read(bundle).id == manifests.digest(values | {"format_version": 2})
 
 
 @pytest.mark.parametrize(
@@ -136,7 +160,7 @@ def test_a_listed_path_outside_the_bundle_is_not_followed(bundle: Path):
     ("change", "message"),
     [
         ({"format": "zip"}, "is not the manifest of an mfp-bundle"),
-        ({"format_version": 3}, "format version 3, this program reads 1 to 2; install"),
+        ({"format_version": 4}, "format version 4, this program reads 1 to 3; install"),
         ({"format_version": True}, "format version True"),
         ({"format_version": None}, "format version None"),
         ({"unheard_of": 1}, "is damaged"),

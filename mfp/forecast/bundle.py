@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +10,15 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax import export
 
 from mfp import manifest as manifests
+from mfp import parameters
 from mfp.calibration.fitted import Calibration
 from mfp.data import reference as references
 from mfp.data.features import FeatureSpec
 from mfp.data.reference import Reference
 from mfp.manifest import BundleError, Manifest
+from mfp.program import Program, ProgramError
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,13 @@ class Bundle:
             raise BundleError(f"{self.path}: the past films cannot be read: {error}") from None
 
 
-def open_bundle(path: str | Path, verify: bool = True) -> Bundle:
+def open_bundle(path: str | Path, verify: bool = True, batch: int | None = None) -> Bundle:
     """Load a bundle that `mfp export` wrote. Nothing in it is executed but its StableHLO.
 
     Args:
       verify: compare every file with its SHA-256, and the manifest with its id, first.
+      batch: films of the first batch, where that is known: the program for so many is compiled
+        while the rest of the bundle is read.
 
     Raises:
       BundleError: it is no bundle, newer, incomplete, changed or damaged; in one line.
@@ -59,6 +61,18 @@ def open_bundle(path: str | Path, verify: bool = True) -> Bundle:
     manifest = manifests.read(folder, verify)
     if verify:
         manifests.verify(folder, manifest)
+    path_of_program = folder / manifests.PROGRAM
+    try:
+        program = Program(path_of_program.read_bytes())
+    except ProgramError as error:
+        written = f"jax {manifest.versions.get('jax', '?')} wrote it"
+        raise BundleError(
+            f"{path_of_program}: {error} ({written}): {_one_line(error.__cause__)}"
+        ) from None
+    except OSError as error:
+        raise BundleError(f"{path_of_program}: cannot be read: {_one_line(error)}") from None
+    if batch is not None:
+        program.compile_ahead(batch)
     try:
         spec = FeatureSpec.from_json(manifest.features)
         calibration = (
@@ -69,52 +83,21 @@ def open_bundle(path: str | Path, verify: bool = True) -> Bundle:
             f"{folder / manifests.MANIFEST}: {error}; if another version of mfp wrote it, "
             "export it again"
         ) from None
-    try:
-        program = export.deserialize(bytearray((folder / manifests.PROGRAM).read_bytes()))
-    except Exception as error:  # flatbuffers raises whatever the bytes lead to
-        raise BundleError(
-            f"{folder / manifests.PROGRAM}: is not a program that jax {jax.__version__} reads"
-            f" (jax {manifest.versions.get('jax', '?')} wrote it): {_one_line(error)}"
-        ) from None
-    like, inputs = _signature(program, folder)
     expected = {name: tuple(shape) for name, (shape, _) in spec.shapes().items()}
-    if inputs != expected:
+    if program.inputs != expected:
         raise BundleError(f"{folder}: program and feature spec do not belong together")
-    params = jax.device_put(_restore(folder / manifests.PARAMS, like))
-    call = jax.jit(program.call)
+    try:
+        params = jax.device_put(parameters.read(folder / manifests.PARAMS, program.parameters))
+    except parameters.ParametersError as error:
+        raise BundleError(
+            f"{folder / manifests.PARAMS}: cannot be restored: {_one_line(error)}"
+        ) from None
 
     def run(batch: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        return jax.device_get(call(params, dict(batch)))
+        return program(params, batch)
 
     return Bundle(folder, manifest, spec, run, calibration)
 
 
-def _signature(program: export.Exported, folder: Path) -> tuple[Any, dict[str, tuple]]:
-    """Parameters (as empty arrays) and input shapes (without the batch) that a program takes."""
-    try:
-        (params, inputs), _ = jax.tree.unflatten(program.in_tree, program.in_avals)
-        like = jax.tree.map(lambda aval: np.zeros(aval.shape, aval.dtype), params)
-        return like, {name: tuple(aval.shape[1:]) for name, aval in inputs.items()}
-    except (TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"{folder}: the program is not one of ours: {error}") from None
-
-
-def _restore(path: Path, like: Any) -> Any:
-    """The parameters as NumPy arrays, shaped as the program wants them."""
-    # Orbax takes most of a second to import and is needed for this alone.
-    import orbax.checkpoint as ocp
-
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    try:
-        with ocp.StandardCheckpointer() as checkpointer:
-            params = checkpointer.restore(path.absolute(), like)
-    except Exception as error:  # Orbax and TensorStore raise many kinds
-        raise BundleError(f"{path}: cannot be restored: {_one_line(error)}") from None
-    # Orbax gives arrays of the shapes that were saved, whatever shapes were asked for.
-    if jax.tree.map(np.shape, params) != jax.tree.map(np.shape, like):
-        raise BundleError(f"{path}: parameters and program do not belong together")
-    return params
-
-
-def _one_line(error: Exception) -> str:
+def _one_line(error: BaseException | None) -> str:
     return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -77,9 +77,13 @@ class Forecaster:
         self.experience = Experience.of(bundle.manifest, bundle.spec)
 
     @classmethod
-    def open(cls, path: str | Path, verify: bool = True) -> Forecaster:
-        """Open a bundle folder. Raises BundleError as `open_bundle` does."""
-        return cls(open_bundle(path, verify))
+    def open(cls, path: str | Path, verify: bool = True, films: int | None = None) -> Forecaster:
+        """Open a bundle folder. Raises BundleError as `open_bundle` does.
+
+        Args:
+          films: how many will be forecast first, where that is known; their forecasts come sooner.
+        """
+        return cls(open_bundle(path, verify, None if films is None else _batch_size(films)))
 
     def predict(
         self,
@@ -139,7 +143,7 @@ class Forecaster:
         explain: bool,
         decoders: ThreadPoolExecutor,
     ) -> Iterator[tuple[Forecast, np.ndarray]]:
-        size = next(size for size in BATCH_SIZES if size >= len(films))
+        size = _batch_size(len(films))
         pixels, unusable = zip(
             *decoders.map(lambda film: self._pixels(film, folder), films), strict=True
         )
@@ -194,6 +198,10 @@ class Forecaster:
             except media_files.MediaError as error:
                 flags.append(f"{name}: {error}; forecast without it")
         return pixels, tuple(flags)
+
+
+def _batch_size(films: int) -> int:
+    return next((size for size in BATCH_SIZES if size >= films), BATCH_SIZES[-1])
 
 
 def _blank(known: float) -> tuple[str, ...]:

@@ -13,14 +13,15 @@ import orbax.checkpoint as ocp
 from jax import export
 
 from mfp import config as configs
-from mfp import manifest
+from mfp import manifest, parameters
 from mfp.config import Config
 from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.data.reference import Reference
 from mfp.manifest import Manifest
+from mfp.program import Program
 from mfp.training import assemble, evaluate
 from mfp.training.assemble import Forecast
-from mfp.training.run import write_json
+from mfp.training.run import write_text
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 AGREEMENT = 1e-5  # largest difference allowed between program and network, in output units
@@ -62,6 +63,7 @@ def write_bundle(
     alone = ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
     with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
         checkpointer.save((partial / manifest.PARAMS).absolute(), params)
+    check_stored(partial / manifest.PARAMS, params)
     if reference is not None and reference.films:
         reference.write(partial)
     document = Manifest(
@@ -74,8 +76,23 @@ def write_bundle(
         versions=evaluate.versions(),
         calibration=calibration or {},
     )
-    write_json(partial / manifest.MANIFEST, document.to_json())
+    write_text(partial / manifest.MANIFEST, manifest.to_text(document))
     os.replace(partial, folder)
+
+
+def check_stored(folder: Path, params: Any) -> None:
+    """Read the checkpoint as a reader of the bundle will.
+
+    Raises:
+      ExportError: what is read differs from the parameters.
+    """
+    try:
+        stored = parameters.read(folder, params)
+    except parameters.ParametersError as error:
+        raise ExportError(f"the parameters that were written cannot be read: {error}") from None
+    for ours, theirs in zip(jax.tree.leaves(params), jax.tree.leaves(stored), strict=True):
+        if np.asarray(ours).tobytes() != theirs.tobytes():
+            raise ExportError("the parameters that were written differ from the network's")
 
 
 def export_program(forecast: Forecast, spec: FeatureSpec, params: Any) -> bytes:
@@ -101,13 +118,13 @@ def check_agreement(program: bytes, forecast: Forecast, spec: FeatureSpec, param
     Raises:
       ExportError: it exceeds AGREEMENT.
     """
-    exported = export.deserialize(bytearray(program))
+    loaded = Program(program)
     rng = np.random.default_rng(0)
     worst = 0.0
     for batch_size in (1, 3, 64):
         inputs = _random_inputs(spec, batch_size, rng)
         ours = jax.device_get(jax.jit(forecast)(params, inputs))
-        theirs = jax.device_get(exported.call(params, inputs))
+        theirs = loaded(params, inputs)
         for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
             # np.maximum, for max() would drop a NaN.
             worst = float(np.maximum(worst, np.max(np.abs(a - b), initial=0.0)))

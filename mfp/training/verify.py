@@ -209,8 +209,9 @@ class _Watched(TrainingProgress):
 
 def work() -> None:
     """One training process of `verify`, with its plan on standard input."""
+    from mfp import compiled
     from mfp.data import dataset as datasets
-    from mfp.training import compiled, loop, signals
+    from mfp.training import loop, signals
 
     plan = json.load(sys.stdin)
     config = configs.from_json(plan["config"], "plan")

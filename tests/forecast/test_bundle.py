@@ -61,7 +61,7 @@ def test_an_additional_file_is_refused(copy):
     refused(copy, r"extra\.py: is not listed")
 
 
-@pytest.mark.parametrize("version", [3, 0, "1", None])
+@pytest.mark.parametrize("version", [4, 0, "1", None])
 def test_another_format_version_is_refused(rewrite, version):
     folder = rewrite(lambda document: document.update(format_version=version))
     refused(folder, "has format version .* install the version of mfp that wrote it")
@@ -125,7 +125,7 @@ def test_a_changed_manifest_is_refused_and_opens_unverified(copy):
     path.write_text(path.read_text("utf-8").replace('"rating"', '"Rating"', 1), "utf-8")
     refused(copy, r"manifest\.json: was changed after the export")
     text = path.read_text("utf-8").replace('"Rating"', '"rating"', 1)
-    path.write_text(text.replace('"source": "bundled"', '"source": "mine"'), "utf-8")
+    path.write_text(text.replace('"source":"bundled"', '"source":"mine"'), "utf-8")
     refused(copy, "was changed after the export")
     assert open_bundle(copy, verify=False).manifest.data["source"] == "mine"
 

@@ -11,14 +11,14 @@ import jax
 import pytest
 from conftest import ROOT
 
-from mfp.training import compiled
+from mfp import compiled
 
 CACHE = "jax_compilation_cache_dir"
 CODE = """
 import sys
 from pathlib import Path
 import jax, jax.numpy as jnp
-from mfp.training import compiled
+from mfp import compiled
 compiled._WORTH_SECONDS = 0.0
 assert compiled.keep_in(Path(sys.argv[1])) is None
 seen = []
