@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +65,12 @@ def films_asked_for(
     reviews: tuple[str, ...],
     reviews_file: str | None,
     media: str | None,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> list[Group]:
-    """The films asked for: one by options, reviews, or those of files and standard input."""
+    """The films asked for: one by options, reviews, or those of files and standard input.
+
+    `wanted` is asked for every row of files and standard input, in order.
+    """
     alone = bool(reviews or reviews_file) and not given
     if (given or alone) and files:
         raise click.UsageError("give files, or one film by options, not both")
@@ -80,7 +84,7 @@ def films_asked_for(
         if sys.stdin.isatty():
             raise click.UsageError("no films: give a FILE, or --title and more; see --help")
         files = ("-",)
-    return [_films_of_file(name, media) for name in files]
+    return [_films_of_file(name, media, wanted) for name in files]
 
 
 def _film_by_options(given: dict[str, Any], media: str | None) -> Group:
@@ -108,14 +112,14 @@ def common_folder(files: Iterable[str]) -> Path:
     return Path(os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in files]))
 
 
-def _films_of_file(name: str, media: str | None) -> Group:
+def _films_of_file(name: str, media: str | None, wanted: Callable[[], bool]) -> Group:
     def warn(message: str) -> None:
         click.echo(message, err=True)
 
     if name == "-":
-        found = tables.read(tables.STANDARD_INPUT, sys.stdin.buffer, warn)
+        found = tables.read(tables.STANDARD_INPUT, sys.stdin.buffer, warn, wanted)
         return found, Path(media or ".")
-    return tables.read(name, warn=warn), Path(media) if media else Path(name).parent
+    return tables.read(name, warn=warn, wanted=wanted), Path(media) if media else Path(name).parent
 
 
 def _films_of_reviews(

@@ -7,7 +7,8 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,7 +57,37 @@ _CSV_COLUMNS: tuple[str, ...] = (
 )
 
 
-def write(forecasts: Iterator[Any], shape: str, output: str | None) -> None:
+@dataclass(frozen=True)
+class Sink:
+    """Where rows go."""
+
+    output: str | None = None  # a file to write, None: standard output
+    file: IO[str] | None = None  # or one that is open already
+    begins: bool = True  # else it holds rows already, and what stands before them
+    wrote_a_row: Callable[[], None] = lambda: None
+
+    def also(self, then: Callable[[], None]) -> Sink:
+        """The same, with something more to be done after each row."""
+        first = self.wrote_a_row
+
+        def both() -> None:
+            first()
+            then()
+
+        return replace(self, wrote_a_row=both)
+
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[IO[str]]:
+        if self.file is not None:
+            yield self.file
+        elif self.output is not None:
+            with replaced_when_done(self.output) as file:
+                yield file
+        else:
+            yield sys.stdout
+
+
+def write(forecasts: Iterator[Any], shape: str, sink: Sink) -> None:
     """Forecasts, one after another where the shape allows it."""
     if shape == "table":
         from mfp.report import tables as report_tables
@@ -70,7 +101,7 @@ def write(forecasts: Iterator[Any], shape: str, output: str | None) -> None:
 
             reasons.show(shown)
         return
-    _write_rows((forecast.to_json() for forecast in forecasts), _CSV_COLUMNS, shape, output)
+    _write_rows((forecast.to_json() for forecast in forecasts), _CSV_COLUMNS, shape, sink)
 
 
 def write_plans(plans: Any, shape: str, output: str | None) -> None:
@@ -89,28 +120,28 @@ def write_plans(plans: Any, shape: str, output: str | None) -> None:
             plan.to_json() | {f"plan_{field}": value for field, value in plan.values.items()}
             for plan in plans.plans
         )
-    _write_rows(rows, columns, shape, output)
+    _write_rows(rows, columns, shape, Sink(output))
 
 
 def _write_rows(
-    rows: Iterable[dict[str, Any]], columns: tuple[str, ...], shape: str, output: str | None
+    rows: Iterable[dict[str, Any]], columns: tuple[str, ...], shape: str, sink: Sink
 ) -> None:
     """JSON objects, of which CSV takes the columns."""
-    with contextlib.ExitStack() as stack:
-        file: IO[str] = sys.stdout
-        if output is not None:
-            file = stack.enter_context(replaced_when_done(output))
+    with sink.opened() as file:
         if shape == "csv":
             writer = csv.writer(file)
-            writer.writerow(columns)
+            if sink.begins:
+                writer.writerow(columns)
             for row in rows:
                 values = row | {"flags": "; ".join(row.get("flags", ()))}
                 writer.writerow([_inert(values.get(column, "")) for column in columns])
+                sink.wrote_a_row()
         elif shape == "json":
             _write_json(rows, file)
         else:
             for row in rows:
                 file.write(json.dumps(row, ensure_ascii=False) + "\n")
+                sink.wrote_a_row()
         file.flush()
 
 

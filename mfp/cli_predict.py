@@ -9,7 +9,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,10 @@ import click
 from mfp import __version__, tables
 from mfp.cli_common import COMPILED, keep_compiled
 from mfp.cli_films import Group, film_options, films_asked_for
-from mfp.cli_forecasts import refuse_overwriting, shape_of, write
+from mfp.cli_forecasts import Sink, refuse_overwriting, shape_of, write
 from mfp.cli_page import at_most_a_page, write_page
 from mfp.cli_plan import PlanRequest, serve_plans
+from mfp.cli_stream import Journal, Shard, Tally, can_be_resumed, identity, progress
 from mfp.film import Film
 
 
@@ -90,6 +91,17 @@ from mfp.film import Film
     type=click.Path(dir_okay=False),
     help="Write a page (HTML) with forecast, reasons, similar films and the plans of --vary.",
 )
+@click.option(
+    "--shard",
+    default="1/1",
+    metavar="I/N",
+    help="Serve only every N-th row, from the I-th: N runs, on one machine or many, serve all.",
+)
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on where a run of the same command with --output was interrupted.",
+)
 @COMPILED
 @click.option("--no-verify", is_flag=True, help="Do not compare the bundle with its hashes.")
 def main(
@@ -107,6 +119,8 @@ def main(
     curve: str | None,
     explain: bool,
     report: str | None,
+    shard: str,
+    resume: bool,
     compiled: str | None,
     no_verify: bool,
     **fields: Any,
@@ -121,6 +135,7 @@ def main(
       mfp-predict -m runs/base/bundle --title "Heat 2" --director "Michael Mann" --genre Crime
       mfp-predict -m runs/base/bundle upcoming.csv --output forecast.csv
       mfp-predict -m runs/base/bundle --title "Heat 2" --director "Michael Mann" --explain
+      mfp-predict -m runs/base/bundle million.csv -o part3.csv --shard 3/8 --resume
       cat films.jsonl | mfp-predict -m runs/base/bundle > forecast.jsonl
       mfp-predict -m runs/reviews/bundle --review "A joy from its first minute to its last."
       mfp-predict -m runs/base/bundle film.json --vary release_date=2014-01..2014-12/month
@@ -134,7 +149,11 @@ def main(
     """
     try:
         given = {name: value for name, value in fields.items() if value not in (None, ())}
-        groups = films_asked_for(files, given, reviews, reviews_file, media)
+        tally = Tally(shard=Shard.parse(shard))
+        groups = films_asked_for(files, given, reviews, reviews_file, media, tally.wants)
+        by_rows = not (given or reviews or reviews_file)
+        if not by_rows and (resume or tally.shard.count > 1):
+            raise click.UsageError("--shard and --resume: are for files of films")
         refuse_overwriting((output, rejects, curve, report), (*files, reviews_file))
         plan = _plan_request(vary, goal, curve)
         if plan is not None and explain:
@@ -142,11 +161,19 @@ def main(
         if report and Path(report).suffix.lower() not in (".html", ".htm"):
             raise click.UsageError(f"--report {report}: end it in .html")
         opening = Opening(model, not no_verify, compiled)
-        code = _run(groups, opening, output, shape, rejects, level, plan, explain, report)
+        asked = Asked(
+            groups, output, shape, rejects, level, plan, explain, report, tally, resume,
+            (files or ("-",)) if by_rows else (), media,
+        )  # fmt: skip
+        code = _run(asked, opening)
     except BrokenPipeError:
         # Whoever read us has enough. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 0
+    except KeyboardInterrupt:
+        more = "; the same command with --resume goes on" if can_be_resumed(output) else ""
+        click.echo(f"interrupted{more}", err=True)
+        code = 130
     except tables.TableError as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
@@ -205,73 +232,131 @@ def _how_many(groups: list[Group]) -> int | None:
     return len(found) if isinstance(found, list) else None
 
 
-def _run(
-    groups: list[Group],
-    opening: Opening,
-    output: str | None,
-    shape: str | None,
-    rejects_path: str | None,
-    level: float,
-    plan: PlanRequest | None,
-    explain: bool,
-    report: str | None,
-) -> int:
-    if output is not None and shape == "table":
-        raise click.UsageError("--format table: is for the terminal; drop --output")
-    by_ending = shape_of(output)
-    if output is not None and shape not in (None, by_ending):
-        raise click.UsageError(f"--format {shape}: --output {output} ends in another format")
-    shape = shape or by_ending
-    if explain and shape == "csv":
-        raise click.UsageError(
-            "--explain: a CSV has no room for reasons; use JSON Lines or a table"
-        )
+@dataclass(frozen=True)
+class Asked:
+    """What the options ask for."""
 
+    groups: list[Group]
+    output: str | None
+    shape: str | None
+    rejects: str | None
+    level: float
+    plan: PlanRequest | None
+    explain: bool
+    report: str | None
+    tally: Tally
+    resume: bool
+    files: tuple[str, ...]  # of films; none where they are given by options
+    media: str | None
+
+    def checked_shape(self) -> str:
+        """The format to write. Raises click.UsageError where the options contradict."""
+        if self.output is not None and self.shape == "table":
+            raise click.UsageError("--format table: is for the terminal; drop --output")
+        by_ending = shape_of(self.output)
+        if self.output is not None and self.shape not in (None, by_ending):
+            raise click.UsageError(
+                f"--format {self.shape}: --output {self.output} ends in another format"
+            )
+        shape = self.shape or by_ending
+        if self.explain and shape == "csv":
+            raise click.UsageError(
+                "--explain: a CSV has no room for reasons; use JSON Lines or a table"
+            )
+        if self.resume and not self._row_by_row(shape):
+            raise click.UsageError("--resume: needs forecasts in --output FILE.csv or FILE.jsonl")
+        return shape
+
+    def _row_by_row(self, shape: str) -> bool:
+        """Whether rows are written to a file one by one, so that a run can be resumed."""
+        forecasts = self.plan is None and self.report is None and bool(self.files)
+        return forecasts and self.output is not None and shape in ("csv", "jsonl")
+
+    def journal(self, shape: str, bundle_id: str) -> Journal | None:
+        """Of a run that can be resumed; with --resume, from where the last one stopped."""
+        if self.output is None or not self._row_by_row(shape):
+            return None
+        job = {
+            "bundle": bundle_id,
+            "films": [identity(path) for path in self.files],
+            "media": self.media,
+            "level": self.level,
+            "explain": self.explain,
+            "shard": asdict(self.tally.shard),
+            "rejects": self.rejects,
+        }
+        journal = Journal(self.output, job, self.tally, self.rejects)
+        if self.resume:
+            rows = journal.resume()
+            click.echo(f"{self.output}: goes on after {rows:,} rows", err=True)
+        return journal
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether a bar on the terminal disturbs nothing."""
+        elsewhere = self.output is not None or not sys.stdout.isatty()
+        return bool(self.files) and elsewhere and sys.stderr.isatty()
+
+
+def _run(asked: Asked, opening: Opening) -> int:
+    shape, tally, explain = asked.checked_shape(), asked.tally, asked.explain
+    groups, plan, level = asked.groups, asked.plan, asked.level
     forecaster = opening.forecaster(level, _how_many(groups) if plan is None else None)
-    rejected = accepted = 0
+    journal = asked.journal(shape, forecaster.bundle.manifest.id)
+    sink = Sink(asked.output)
     with contextlib.ExitStack() as stack:
-        reject_file = (
-            stack.enter_context(open(rejects_path, "w", encoding="utf-8")) if rejects_path else None
-        )
+        reject_file = None
+        if journal is not None:
+            file, reject_file = stack.enter_context(journal.opened())
+            sink = Sink(None, file, not journal.is_resumed, journal.wrote_a_row)
+        elif asked.rejects:
+            reject_file = stack.enter_context(open(asked.rejects, "w", encoding="utf-8"))
+        if asked.shows_progress:
+            sink = sink.also(stack.enter_context(progress(asked.files, tally)))
 
         def served(found: Iterable[tables.Record | tables.Reject]) -> Iterator[Film]:
-            nonlocal rejected, accepted
             for row in found:
                 if isinstance(row, tables.Record):
-                    accepted += 1
+                    tally.accepted += 1
                     yield row.film
                     continue
-                rejected += 1
+                tally.rejected += 1
                 if reject_file is not None:
                     reject_file.write(json.dumps(row.to_json()) + "\n")
-                elif rejected <= 20:
+                elif tally.rejected <= 20:
                     click.echo(f"rejected: {row}", err=True)
 
         if plan is not None:
             films = ((film, media) for found, media in groups for film in served(found))
-            planned = serve_plans(forecaster, films, plan, level, shape, output)
-            if report and planned:
+            planned = serve_plans(forecaster, films, plan, level, shape, asked.output)
+            if asked.report and planned:
                 told = [(planned.film, planned.media)]
-                write_page(report, forecaster, told, level, planned.plans)
-        elif report:
+                write_page(asked.report, forecaster, told, level, planned.plans)
+        elif asked.report:
             pairs = ((film, media) for found, media in groups for film in served(found))
             told = at_most_a_page(pairs)
-            forecasts = write_page(report, forecaster, told, level)
+            forecasts = write_page(asked.report, forecaster, told, level)
             if not explain:
                 forecasts = [replace(forecast, explanation=None) for forecast in forecasts]
-            write(iter(forecasts), shape, output)
+            write(iter(forecasts), shape, sink)
         else:
             streams = (
                 forecaster.stream(served(found), media, level, explain) for found, media in groups
             )
-            write(itertools.chain.from_iterable(streams), shape, output)
-    if accepted:
-        from mfp.forecast.intervals import no_intervals
+            write(itertools.chain.from_iterable(streams), shape, sink)
+    _tell(asked, opening, forecaster)
+    return 0 if not tally.rejected else 3 if tally.accepted else 1
 
+
+def _tell(asked: Asked, opening: Opening, forecaster: Any) -> None:
+    """What is to be known of the whole run, on standard error."""
+    from mfp.forecast.intervals import no_intervals
+
+    if asked.tally.accepted:
         for reason in no_intervals(forecaster.bundle):
             click.echo(f"{opening.model}: {reason}", err=True)
+    rejected = asked.tally.rejected
     if rejected:
-        where = f"; see {rejects_path}" if rejects_path else ""
+        where = f"; see {asked.rejects}" if asked.rejects else ""
         rows_were = "1 row was" if rejected == 1 else f"{rejected} rows were"
         click.echo(f"{rows_were} rejected{where}", err=True)
-    return 0 if not rejected else 3 if accepted else 1

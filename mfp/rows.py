@@ -6,6 +6,7 @@ knows the file and the row (`mfp/tables.py`) adds them.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 import unicodedata
@@ -76,6 +77,7 @@ def canonical_name(column: str) -> str | None:
     return found and found[0]
 
 
+@functools.lru_cache(maxsize=1024)  # the same few for every row of a table
 def _column(column: str) -> tuple[str, int] | None:
     return _COLUMNS.get(column.strip().lower().replace(" ", "_").replace("-", "_"))
 

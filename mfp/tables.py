@@ -76,11 +76,13 @@ def read(
     path: str | Path,
     stream: BinaryIO | None = None,
     warn: Callable[[str], None] = print,
+    wanted: Callable[[], bool] = lambda: True,
 ) -> Iterator[Record | Reject]:
     """Every row of a table as a Record or a Reject, in order.
 
     The format follows from the file's ending (.csv, .tsv, .jsonl, .ndjson, .json), else from
-    its first character. `warn` is told once of each column that is not a field.
+    its first character. `warn` is told once of each column that is not a field. `wanted` is asked
+    once for every row; one that is not wanted is left out, unread.
 
     Args:
       path: the file, or the name to show for `stream`.
@@ -91,6 +93,8 @@ def read(
     """
     unknown: set[str] = set()
     for place, values in _rows(path, stream):
+        if not wanted():
+            continue
         if isinstance(values, _Bad):
             yield Reject(place, "", values.reason)
             continue

@@ -49,12 +49,16 @@ class NumberTransform:
         mean_scores = np.bincount(where, weights=scores) / np.bincount(where)
         return cls(tuple(knots.tolist()), tuple(mean_scores.tolist()), False)
 
+    @cached_property
+    def _line(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.asarray(self.knots, np.float64), np.asarray(self.scores, np.float64)
+
     def __call__(self, value: float) -> float:
         if self.linear:
             middle = (self.knots[0] + self.knots[1]) / 2
             return (value - middle) / ((self.knots[1] - self.knots[0]) / 2)
         # Rounded: interpolation between close knots is off by 1e-17, which would break order.
-        score = round(float(np.interp(value, self.knots, self.scores)), 9)
+        score = round(float(np.interp(value, *self._line)), 9)
         return min(max(score, -_CLIP), _CLIP)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from mfp import film as films
 from mfp.data.features import FeatureSpec, vocabulary_name
@@ -48,7 +49,7 @@ class Experience:
             int(manifest.config.get("features", {}).get("min_films", 1)),
         )
 
-    @property
+    @cached_property
     def read(self) -> frozenset[str]:
         """The fields of the record that the network reads."""
         return frozenset(field for name in self.spec.fields for field in films.sources(name))

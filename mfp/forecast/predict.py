@@ -131,7 +131,8 @@ class Forecaster:
     def _batches(
         self, films: Iterator[Film], folder: Path | None, level: float, explain: bool
     ) -> Iterator[tuple[Forecast, np.ndarray]]:
-        with ThreadPoolExecutor() as decoders:  # decoders release the interpreter lock
+        # Decoders release the interpreter lock. Threads start with the first medium to decode.
+        with ThreadPoolExecutor() as decoders:
             while chunk := list(islice(films, BATCH_SIZES[-1])):
                 yield from self._batch(chunk, folder, level, explain, decoders)
 
@@ -144,9 +145,7 @@ class Forecaster:
         decoders: ThreadPoolExecutor,
     ) -> Iterator[tuple[Forecast, np.ndarray]]:
         size = _batch_size(len(films))
-        pixels, unusable = zip(
-            *decoders.map(lambda film: self._pixels(film, folder), films), strict=True
-        )
+        pixels, unusable = zip(*self._decoded(films, folder, decoders), strict=True)
         spec, calibration = self.bundle.spec, self.bundle.calibration
         inputs = spec.stack(films, pixels)
         padded = {
@@ -167,6 +166,15 @@ class Forecaster:
             if explain:
                 forecast = self._explained(forecast, film, pixels[i])
             yield forecast, embedding[i]
+
+    def _decoded(
+        self, films: list[Film], folder: Path | None, decoders: ThreadPoolExecutor
+    ) -> Iterable[tuple[dict[str, bytes], tuple[str, ...]]]:
+        """`_pixels` of each film; in threads where there is anything to decode."""
+        names = (*self.bundle.spec.images, *self.bundle.spec.videos)
+        if folder is None or not any(getattr(film, name) for film in films for name in names):
+            return (self._pixels(film, folder) for film in films)
+        return decoders.map(lambda film: self._pixels(film, folder), films)
 
     def _explained(self, forecast: Forecast, film: Film, pixels: dict[str, bytes]) -> Forecast:
         # What explains is loaded by whoever asks why.
