@@ -22,10 +22,12 @@ train: $(VENV)/.sample ## prepare the bundled films, train, evaluate, export (CO
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, and restarts
+bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, restarts, mfp-predict
 	$(BIN)/python tests/benchmarks/contest.py step
 	$(BIN)/python tests/benchmarks/contest.py predict
 	$(BIN)/python tests/benchmarks/restart.py
+	test -d runs/base/bundle || $(BIN)/mfp train --quiet
+	$(BIN)/python tests/benchmarks/prediction.py
 
 lint: $(VENV)/.dev ## check style (ruff) and types (mypy)
 	$(BIN)/ruff check mfp tests

@@ -25,16 +25,16 @@ class PartialDate:
 
     @classmethod
     def parse(cls, text: str) -> PartialDate:
-        """From 'YYYY', 'YYYY-MM', 'YYYY-MM-DD' or an ISO date with a time.
+        """From 'YYYY', 'YYYY-MM', 'YYYY-MM-DD', an ISO date with a time, or another way to write
+        a day that can mean one day only: '12/25/2010', '25.12.2010', '25 Dec 2010'.
 
         Raises:
           ValueError: saying what to write instead.
         """
-        match = _ISO_DATE.fullmatch(text.strip())
-        if match is None:
+        found = _iso(text.strip()) or _by_numbers(text.strip()) or _by_words(text.strip())
+        if found is None:
             raise ValueError(f"{short(text)} is not a date; write YYYY-MM-DD, YYYY-MM or YYYY")
-        year, month, day = (None if part is None else int(part) for part in match.groups())
-        assert year is not None
+        year, month, day = found
         if not FIRST_YEAR <= year <= LAST_YEAR:
             raise ValueError(
                 f"{short(text)} is outside {FIRST_YEAR}-{LAST_YEAR}; write the year of release"
@@ -66,6 +66,49 @@ class PartialDate:
 _ISO_DATE = re.compile(
     r"(\d{4})(?:[-/](\d{1,2})(?:[-/](\d{1,2})(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?Z?)?)?)?"
 )
+
+
+_NUMBERS = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})")
+_DAY_FIRST = re.compile(r"(\d{1,2})[ -]([A-Za-z]{3,9})[.,]?[ -](\d{4})")
+_MONTH_FIRST = re.compile(r"([A-Za-z]{3,9})[.]? (\d{1,2}),? (\d{4})")
+_MONTHS = [name.lower() for name in calendar.month_name[1:]]
+
+_Parts = tuple[int, int | None, int | None]
+
+
+def _iso(text: str) -> _Parts | None:
+    match = _ISO_DATE.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day = (None if part is None else int(part) for part in match.groups())
+    assert year is not None
+    return year, month, day
+
+
+def _by_numbers(text: str) -> _Parts | None:
+    """Month/day/year as Americans write it, or day/month/year: what the calendar leaves."""
+    match = _NUMBERS.fullmatch(text)
+    if match is None:
+        return None
+    first, second, year = int(match[1]), int(match[3]), int(match[4])
+    if first == second or first <= 12 < second:
+        return year, first, second
+    if second <= 12 < first:
+        return year, second, first
+    if first > 12:
+        return None
+    raise ValueError(f"{short(text)} may be day or month first; write YYYY-MM-DD")
+
+
+def _by_words(text: str) -> _Parts | None:
+    if match := _DAY_FIRST.fullmatch(text):
+        day, name, year = match.groups()
+    elif match := _MONTH_FIRST.fullmatch(text):
+        name, day, year = match.groups()
+    else:
+        return None
+    months = [i for i, month in enumerate(_MONTHS, start=1) if month.startswith(name.lower())]
+    return (int(year), months[0], int(day)) if months else None
 
 
 def short(value: object) -> str:

@@ -79,7 +79,7 @@ class Field:
 
 
 FIELDS: dict[str, Field] = {
-    "title": Field("text", aliases=("name", "movie", "film")),
+    "title": Field("text", aliases=("name", "movie", "film", "original_title")),
     "id": Field("text", aliases=("imdb_id", "imdbid", "film_id", "tmdb_id")),
     "release_date": Field("date", aliases=("released", "date", "year", "release_year")),
     "runtime_minutes": Field(
@@ -98,7 +98,7 @@ FIELDS: dict[str, Field] = {
     "companies": Field("names", aliases=("company", "production", "studio")),
     "languages": Field("names", aliases=("language",)),
     "countries": Field("names", aliases=("country",)),
-    "certificate": Field("text", aliases=("mpaa",)),
+    "certificate": Field("text", aliases=("rated", "mpaa", "mpaa_rating")),
     "budget_usd": Field(
         "number",
         aliases=("budget",),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,7 @@ def read(
       TableError: the file is missing, empty, binary, or has no usable header.
     """
     unknown: set[str] = set()
-    for place, values in _rows(path, stream):
+    for place, values in _rows(path, stream, warn):
         if not wanted():
             continue
         if isinstance(values, _Bad):
@@ -125,8 +126,9 @@ def _id(values: Mapping[str, Any]) -> str:
     return ""
 
 
-def _rows(path: str | Path, stream: BinaryIO | None) -> Iterator[_Row]:
+def _rows(path: str | Path, stream: BinaryIO | None, warn: Callable[[str], None]) -> Iterator[_Row]:
     name = str(path)
+    repair = _Repair(name, warn)
     try:
         with stream or open(path, "rb") as binary:
             head = _peek(binary)
@@ -136,14 +138,14 @@ def _rows(path: str | Path, stream: BinaryIO | None) -> Iterator[_Row]:
             suffix = Path(name).suffix.lower() if stream is None else ""
             kind = _SUFFIXES.get(suffix) or _guess(head[0])
             if kind == "json":
-                yield from _json_rows(binary, name)
+                yield from _json_rows(binary, name, repair)
                 return
             encoding = "utf-16" if head[0][:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
             if encoding == "utf-8-sig" and b"\0" in head[0]:
                 raise TableError(f"{name}: is a binary file, not CSV, JSON Lines or JSON")
-            # Undecodable bytes become lone surrogates, so that only their row is rejected.
+            # Undecodable bytes become lone surrogates, which `repair` reads in another way.
             text = io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="")
-            yield from (_csv_rows if kind == "csv" else _json_line_rows)(text, name)
+            yield from (_csv_rows if kind == "csv" else _json_line_rows)(text, name, repair)
     except FileNotFoundError:
         raise TableError(f"{name}: no such file") from None
     except IsADirectoryError:
@@ -184,11 +186,12 @@ def _guess(head: bytes) -> str:
     return "csv"
 
 
-def _csv_rows(text: TextIO, name: str) -> Iterator[_Row]:
+def _csv_rows(text: TextIO, name: str, repair: _Repair) -> Iterator[_Row]:
     csv.field_size_limit(MAX_CELL)
     lines = _Lines(text)
     delimiter = max(",;\t", key=lines.first.count)
-    # Strict: a quote that is never closed is an error, and does not swallow the rest in silence.
+    # Strict: a quote that is never closed, or by that of a later row, is an error. The rows that it
+    # has swallowed are read again, as the rows that they are.
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         header = [column.strip() for column in next(reader, [])]
@@ -207,6 +210,7 @@ def _csv_rows(text: TextIO, name: str) -> Iterator[_Row]:
     while True:
         number += 1
         place = Place(name, number)
+        lines.begin()
         try:
             cells = next(reader)
         except StopIteration:
@@ -215,6 +219,7 @@ def _csv_rows(text: TextIO, name: str) -> Iterator[_Row]:
             empty = False
             if "unexpected end" in str(error):
                 error = csv.Error("a quote that opens here is never closed; close it")
+            lines.again()
             yield place, _Bad(f"cannot be read as CSV: {error}")
             continue
         if not any(cell.strip() for cell in cells):
@@ -224,8 +229,11 @@ def _csv_rows(text: TextIO, name: str) -> Iterator[_Row]:
             cells.pop()  # spreadsheets write a formatted but empty column as one more comma
         if len(cells) != len(header):
             yield place, _Bad(f"has {len(cells)} cells, the header has {len(header)}")
-        elif any(_is_undecoded(cell) for cell in cells):
-            yield place, _Bad("is not UTF-8; save the file as UTF-8")
+            continue
+        try:
+            cells = [repair(cell, number) for cell in cells]
+        except UnicodeDecodeError:
+            yield place, _Bad(_NO_UTF8)
         else:
             pairs = zip(header, cells, strict=True)
             yield place, {column: cell for column, cell in pairs if column}
@@ -238,6 +246,9 @@ class _Lines:
 
     def __init__(self, text: TextIO):
         self._text, self.skipped = text, 0
+        self._taken: list[str] = []  # lines of the row that is being read
+        self._back: deque[str] = deque()  # lines to read again
+        self._most_back = 16 * MAX_CELL  # characters; else a hostile file is read for ever
         self.first = text.readline(MAX_CELL)
         while self.first and (not self.first.strip() or self.first.startswith("sep=")):
             self.first = text.readline(MAX_CELL)
@@ -252,14 +263,50 @@ class _Lines:
             self._begun = True
             if self.first:
                 return self.first
-        return next(self._text)
+        line = self._back.popleft() if self._back else next(self._text)
+        self._taken.append(line)
+        return line
+
+    def begin(self) -> None:
+        """The next line begins a row."""
+        self._taken.clear()
+
+    def again(self) -> None:
+        """Of the row's lines only the first was of it: read the others once more."""
+        rest = self._taken[1:]
+        self._most_back -= sum(map(len, rest))
+        if self._most_back >= 0:
+            self._back.extendleft(reversed(rest))
 
 
-def _is_undecoded(text: str) -> bool:
-    return not text.isascii() and any("\udc80" <= char <= "\udcff" for char in text)
+_NO_UTF8 = "is not UTF-8; save the file as UTF-8"
 
 
-def _json_line_rows(text: TextIO, name: str) -> Iterator[_Row]:
+class _Repair:
+    """Text that is not UTF-8 as what it most likely is: Windows-1252, as Excel saves a CSV."""
+
+    def __init__(self, name: str, warn: Callable[[str], None]):
+        self._name, self._warn, self._warned = name, warn, False
+
+    def __call__(self, text: str, row: int) -> str:
+        """The text, read anew where bytes of it could not be decoded; told of once.
+
+        Raises:
+          UnicodeDecodeError: it is not Windows-1252 either.
+        """
+        if text.isascii() or not any("\udc80" <= char <= "\udcff" for char in text):
+            return text
+        found = text.encode("utf-8", "surrogateescape").decode("cp1252")
+        if not self._warned:
+            self._warned = True
+            self._warn(
+                f"{Path(self._name).name}: row {row} is not UTF-8; read as Windows-1252, as are "
+                "others like it"
+            )
+        return found
+
+
+def _json_line_rows(text: TextIO, name: str, repair: _Repair) -> Iterator[_Row]:
     number = 0
     while line := text.readline(MAX_CELL):
         number += 1
@@ -269,20 +316,20 @@ def _json_line_rows(text: TextIO, name: str) -> Iterator[_Row]:
                 pass
             yield place, _Bad(f"is longer than {MAX_CELL} characters")
         elif line.strip():
-            yield place, _json_object(line)
+            yield place, _json_object(line, number, repair)
 
 
-def _json_object(line: str) -> Mapping[str, Any] | _Bad:
-    if _is_undecoded(line):
-        return _Bad("is not UTF-8; save the file as UTF-8")
+def _json_object(line: str, number: int, repair: _Repair) -> Mapping[str, Any] | _Bad:
     try:
-        value = json.loads(line)
+        value = json.loads(repair(line, number))
+    except UnicodeDecodeError:
+        return _Bad(_NO_UTF8)
     except (ValueError, RecursionError) as error:
         return _Bad(f"is not JSON: {error}")
     return value if isinstance(value, dict) else _Bad(f"{short(value)} is not a JSON object")
 
 
-def _json_rows(binary: BinaryIO, name: str) -> Iterator[_Row]:
+def _json_rows(binary: BinaryIO, name: str, repair: _Repair) -> Iterator[_Row]:
     content = binary.read(MAX_JSON + 1)
     if len(content) > MAX_JSON:
         raise TableError(f"{name}: is larger than {MAX_JSON} bytes; write JSON Lines instead")
@@ -292,7 +339,7 @@ def _json_rows(binary: BinaryIO, name: str) -> Iterator[_Row]:
         if isinstance(error, json.JSONDecodeError) and error.msg == "Extra data":
             # One object after another: JSON Lines whose first line did not fit the glance at it.
             text = content.decode("utf-8-sig", "surrogateescape")
-            yield from _json_line_rows(io.StringIO(text), name)
+            yield from _json_line_rows(io.StringIO(text), name, repair)
             return
         raise TableError(f"{name}: is not JSON: {error}") from None
     if isinstance(document, dict) and len(document) == 1:

@@ -86,7 +86,7 @@ def _read(path: Path, seen: tuple[Path, ...]) -> _Tree:
     parent = values.pop("extends", None)
     tree: _Tree = {}
     if parent is not None:
-        if not isinstance(parent, str):
+        if not isinstance(parent, str) or "\0" in parent:
             raise ConfigError(f"{path}: extends: must be a file name, got {parent!r}")
         tree = _read(path.parent / parent, (*seen, resolved))
     _merge(tree, _leaves(values, str(path)))

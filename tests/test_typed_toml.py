@@ -119,6 +119,13 @@ def test_an_error_names_the_file_of_the_wrong_value(tmp_path: Path):
     assert read(top, "oven.minutes=3").oven == Oven(3.0, 3)  # a later value replaces it
 
 
+@pytest.mark.parametrize("parent", ["3", '"a\\u0000b.toml"', "[]"])
+def test_what_is_no_file_name_is_not_extended(tmp_path: Path, parent: str):
+    path = write(tmp_path, "top.toml", f"extends={parent}")
+    with pytest.raises(ConfigError, match=r"top\.toml: extends: must be a file name, got"):
+        read(path)
+
+
 def test_a_file_that_is_not_utf8_is_told(tmp_path: Path):
     path = tmp_path / "latin.toml"
     path.write_bytes(b'name="caf\xe9"')
