@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -26,7 +29,7 @@ def films():
     return [record.film for record in tables.read(GOLDEN / "films.jsonl")]
 
 
-@pytest.mark.parametrize("version", ["format-1", "format-2"])
+@pytest.mark.parametrize("version", ["format-1", "format-2", "format-3"])
 def test_a_golden_bundle_forecasts_what_it_did(version, films):
     expected = lines(GOLDEN / version / "forecasts.jsonl")
     assert len(expected) == len(films) == 8
@@ -38,6 +41,31 @@ def test_a_golden_bundle_forecasts_what_it_did(version, films):
         for name, rounding in ROUNDING.items():
             assert values[name] == pytest.approx(row[name], rel=0, abs=rounding)
         assert values["revenue_usd"] == pytest.approx(row["revenue_usd"], rel=1e-3)
+
+
+def test_a_bundle_of_eight_devices_forecasts_the_same_on_one():
+    """Made by training that was spread over a mesh of eight devices, and split parameters."""
+    folder = GOLDEN / "format-3"
+    parallel = json.loads((folder / "bundle" / "manifest.json").read_text())["config"]["parallel"]
+    assert parallel["mode"] == "sharded"
+    code = f"""
+import json
+import jax
+from mfp import tables
+from mfp.forecast import Forecaster
+assert jax.device_count() == 1
+films = [record.film for record in tables.read({str(GOLDEN / "films.jsonl")!r})]
+found = Forecaster.open({str(folder / "bundle")!r}).predict(films, {str(GOLDEN / "media")!r})
+print(json.dumps([forecast.to_json() for forecast in found]))
+"""
+    alone = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"JAX_NUM_CPU_DEVICES": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=alone, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for values, row in zip(json.loads(done.stdout), lines(folder / "forecasts.jsonl"), strict=True):
+        for name, rounding in ROUNDING.items():
+            assert values[name] == pytest.approx(row[name], rel=0, abs=rounding)
 
 
 def test_the_oldest_bundle_explains_too(films):

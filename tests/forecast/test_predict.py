@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
+import jax
 import numpy as np
 import pytest
 
@@ -68,6 +70,37 @@ def test_a_stream_is_read_no_further_than_needed(forecaster, test_films):
     stream = forecaster.stream(films())
     assert next(stream).title == test_films[0].title
     assert len(read) == BATCH_SIZES[-1]
+
+
+def test_threads_share_a_forecaster(run, test_films, together):
+    """From its first forecast on, which compiles, and with batches of several sizes at once."""
+    forecaster = Forecaster.open(run.bundle, films=1)
+    sizes = [1, 16, 3, 1, 20, 1, 7, 2]
+
+    def forecast(start: int) -> bool:
+        count = sizes[start % len(sizes)]
+        found = numbers(forecaster.predict(test_films[start : start + count]))
+        np.testing.assert_allclose(found, numbers(together)[start : start + count], rtol=1e-6)
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(forecast, range(40)))
+
+
+def test_a_program_compiled_ahead_is_the_one_that_is_called(run, test_films):
+    compiled = []
+
+    def listener(event: str, duration: float, **_: object) -> None:
+        compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    try:
+        forecaster = Forecaster.open(run.bundle, films=1)
+        forecaster.predict(test_films[:1])
+        forecaster.predict(test_films[1:2])
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listener)
+    assert sum(event.endswith("backend_compile_duration") for event in compiled) == 1
 
 
 def test_a_film_of_a_title_alone_is_served(forecaster):

@@ -11,6 +11,9 @@ import shutil
 import tempfile
 from pathlib import Path
 
+# As a run on eight accelerators would: before jax starts.
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+
 import numpy as np
 from click.testing import CliRunner
 from PIL import Image
@@ -49,6 +52,10 @@ image.widths = [4]
 image.output = 4
 video.hidden = 4
 fusion.hidden = [8]
+[parallel]
+mode = "sharded"
+model_devices = 2
+shard_at_least = 8
 [optimizer]
 learning_rate = 0.02
 ema = 0.5
