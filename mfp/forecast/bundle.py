@@ -15,8 +15,10 @@ from jax import export
 
 from mfp import manifest as manifests
 from mfp.calibration.fitted import Calibration
+from mfp.data import history
 from mfp.data import reference as references
 from mfp.data.features import FeatureSpec
+from mfp.data.history import HistoryTable
 from mfp.data.reference import Reference
 from mfp.manifest import BundleError, Manifest
 
@@ -69,6 +71,8 @@ def open_bundle(path: str | Path, verify: bool = True) -> Bundle:
             f"{folder / manifests.MANIFEST}: {error}; if another version of mfp wrote it, "
             "export it again"
         ) from None
+    if spec.history:
+        spec = spec.with_table(_past_films(folder / history.FOLDER))
     try:
         program = export.deserialize(bytearray((folder / manifests.PROGRAM).read_bytes()))
     except Exception as error:  # flatbuffers raises whatever the bytes lead to
@@ -97,6 +101,13 @@ def _signature(program: export.Exported, folder: Path) -> tuple[Any, dict[str, t
         return like, {name: tuple(aval.shape[1:]) for name, aval in inputs.items()}
     except (TypeError, ValueError, AttributeError) as error:
         raise BundleError(f"{folder}: the program is not one of ours: {error}") from None
+
+
+def _past_films(folder: Path) -> HistoryTable:
+    try:
+        return HistoryTable.read(folder)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder}: cannot be read: {error}") from None
 
 
 def _restore(path: Path, like: Any) -> Any:

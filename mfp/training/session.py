@@ -49,6 +49,7 @@ def restore_trained(
     if fingerprint != dataset.fingerprint:
         raise ConfigError(f"{run.path}: the films changed since this run; train anew")
     spec, state, seconds = loop.restore_best(run, config)
+    spec = loop.with_past_films(spec, config, dataset)
     progress = progress or TrainingProgress(quiet=True)
     with progress.counting("transforming films", dataset.count) as count:
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
