@@ -11,7 +11,7 @@ of one in ten million. NumPy and JSON only; the files are memory maps when read.
 
     <outcome>-keys.npy     uint64 [G], rising: the members
     <outcome>-days.npy     int64 [E], rising: place in keys << 21 | ordinal of the day
-    <outcome>-states.npy   STATE [E], the member's state after that day
+    <outcome>-states.npy   STATE [E], the member's state after that day; of films MADE [E]
     history.json           {"version", "half_life_days", "outcomes"}
 
 Letters: N films, G members, E events, Q queries.
@@ -29,6 +29,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.lib import format as npy
 
 from mfp import film as films
 from mfp.config import HistoryConfig, TargetsConfig
@@ -52,6 +53,8 @@ STATE = np.dtype(
         *((name, np.int32) for name in ("count", "released")),
     ]
 )
+
+MADE = np.dtype([("count", np.int32), ("released", np.int32)])  # of the films themselves
 
 
 @lru_cache(maxsize=1 << 17)  # most names stand in several films
@@ -93,11 +96,11 @@ class Ledger:
     states: np.ndarray
 
     def before(self, keys_Q: np.ndarray, days_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The last state of each member before a day: STATE [Q] and the day of it, int64 [Q].
+        """The last state of each member before a day, [Q], and the day of it, int64 [Q].
 
         Of members of whom nothing was known by then, zeros.
         """
-        found = np.zeros(len(keys_Q), STATE)
+        found = np.zeros(len(keys_Q), self.states.dtype)
         since = np.zeros(len(keys_Q), np.int64)
         if not len(self.keys):
             return found, since
@@ -201,8 +204,7 @@ class HistoryTable:
 
     def known(self, outcome: str, keys_Q: np.ndarray, days_Q: np.ndarray) -> Known:
         """What was known of members before a day each: strictly before."""
-        days = days_Q if self.until is None else np.minimum(days_Q, self.until + 1)
-        state, since = self.ledgers[outcome].before(keys_Q, days)
+        state, since = self.ledgers[outcome].before(keys_Q, self._heard(days_Q))
         weight, total, squares = (
             state[name].astype(np.float64) for name in ("weight", "total", "squares")
         )
@@ -213,6 +215,15 @@ class HistoryTable:
             weight = weight * np.exp2((since - days_Q) / self.half_life)
         best, last = (state[name].astype(np.float64) for name in ("best", "last"))
         return Known(state["count"], weight, mean, spread, best, last, state["released"])
+
+    def made(self, keys_Q: np.ndarray, days_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many films members made before a day each, and the ordinal of the latest, [Q]."""
+        state, _ = self.ledgers[FILMS].before(keys_Q, self._heard(days_Q))
+        return state["count"], state["released"]
+
+    def _heard(self, days_Q: np.ndarray) -> np.ndarray:
+        """The days before which news counts."""
+        return days_Q if self.until is None else np.minimum(days_Q, self.until + 1)
 
     def mean_of_all(self, outcome: str, days_Q: np.ndarray) -> np.ndarray:
         """The mean outcome of all films, as known before each day; NaN before any was."""
@@ -251,10 +262,11 @@ class HistoryTable:
 def _read(folder: Path, outcome: str) -> Ledger:
     # As plain arrays: np.memmap is a subclass, which makes every access slower.
     keys, days, states = (
-        np.asarray(np.load(folder / f"{outcome}-{part}.npy", mmap_mode="r"))
+        np.asarray(npy.open_memmap(folder / f"{outcome}-{part}.npy", mode="r"))
         for part in ("keys", "days", "states")
     )
-    kinds = (keys.dtype, days.dtype, states.dtype) == (np.uint64, np.int64, STATE)
+    kind = MADE if outcome == FILMS else STATE
+    kinds = (keys.dtype, days.dtype, states.dtype) == (np.uint64, np.int64, kind)
     if not kinds or len(days) != len(states) or (len(days) == 0) != (len(keys) == 0):
         raise ValueError(f"{outcome}-*.npy do not belong together")
     return Ledger(keys, days, states)
@@ -336,7 +348,11 @@ class _Collected:
         members, film = _array(self._members), _array(self._film)
         ones = np.ones(len(film))
         days, opens = _array(self._ends)[film], _array(self._opens)[film]
-        return Ledger.build(members, days, np.zeros(len(film)), ones, opens, 0.0)
+        full = Ledger.build(members, days, np.zeros(len(film)), ones, opens, 0.0)
+        states = np.zeros(len(full.states), MADE)
+        for name in MADE.names or ():
+            states[name] = full.states[name]
+        return replace(full, states=states)
 
 
 def _array(values: array) -> np.ndarray:

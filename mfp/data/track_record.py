@@ -257,12 +257,12 @@ def _of_outcome(
 
 def _of_films(members: _Members, table: HistoryTable) -> list[np.ndarray]:
     """_OF_FILMS, [N, G] each."""
-    found = table.known(FILMS, members.keys, members.days)
-    some = found.count > 0
+    count, released = table.made(members.keys, members.days)
+    some = count > 0
     given = np.where(members.counts > 0, 0.0, np.nan)
-    years = (members.days - found.released) / _DAYS_A_YEAR
+    years = (members.days - released) / _DAYS_A_YEAR
     return [
-        np.log1p(members.sum(found.count)) + given,
+        np.log1p(members.sum(count)) + given,
         -members.highest(-years, some),
         members.mean(~some, np.ones(len(some), bool)),
     ]
