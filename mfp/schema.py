@@ -60,6 +60,7 @@ class HistoryConfig:
 
     fields: tuple[str, ...] = ()  # set fields whose members have a record; none = no records
     outcomes: tuple[str, ...] = ("rating", "revenue")  # of earlier films
+    any_role: bool = False  # also of all films of a director, writer or actor, in whatever role
     # Fields of few members, where best, last and count only tell the year: their mean and spread.
     clocks: tuple[str, ...] = ("genres", "countries", "languages", "certificate")
     shrinkage: float = bounded(3.0, low=0)  # films of average outcome that a mean starts from

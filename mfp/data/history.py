@@ -64,9 +64,9 @@ def member_key(space: str, name: str) -> int:
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
-def spaces(field: str) -> tuple[str, ...]:
+def spaces(field: str, config: HistoryConfig) -> tuple[str, ...]:
     """The spaces of a set field's names: the field's own, and that of people in any role."""
-    return tuple(dict.fromkeys((field, vocabulary_name(field))))
+    return tuple(dict.fromkeys((field, vocabulary_name(field)))) if config.any_role else (field,)
 
 
 # All films together, with their outcomes as they are.
@@ -306,7 +306,7 @@ class _Collected:
             member_key(space, name)
             for field in self._config.fields
             for name in films.names(film, field)
-            for space in spaces(field)
+            for space in spaces(field, self._config)
         }
         self._members.extend(keys)
         self._film.extend([len(self._opens)] * len(keys))

@@ -1,7 +1,7 @@
 """The track record of a film's people and companies as numbers: fitted, then the same in use.
 
 Of each field and outcome a fixed number of statistics over the field's members. `<field>` counts
-a member's films in that role; `<field> in any role`, of people, all of them.
+a member's films in that role; `<field> in any role`, of people and where asked for, all of them.
 
     mean            mean over the members of their shrunk means, an unknown member's being average
     highest         the highest of these
@@ -152,7 +152,7 @@ def numbers_of(config: HistoryConfig, ordered: frozenset[str]) -> list[Number]:
 
 
 def _groups(config: HistoryConfig) -> list[tuple[str, str]]:
-    return [(field, space) for field in config.fields for space in history.spaces(field)]
+    return [(field, space) for field in config.fields for space in history.spaces(field, config)]
 
 
 def _kinds(config: HistoryConfig) -> list[tuple[str, str]]:

@@ -25,7 +25,7 @@ PLACES = [*(("directors", p) for p in PEOPLE), *(("people", p) for p in PEOPLE),
 
 
 def config(**keys) -> HistoryConfig:
-    return HistoryConfig(**({"fields": FIELDS, "delay_days": 30} | keys))
+    return HistoryConfig(**({"fields": FIELDS, "delay_days": 30, "any_role": True} | keys))
 
 
 def film(date: str | None, rating: float | None = None, revenue: float | None = None, **fields):

@@ -30,7 +30,7 @@ def film(date: str | None, rating: float | None = None, **fields) -> tuple[Film,
 
 def told(collection, asked: Film, ordered: frozenset[str] = frozenset(), **keys):
     """{number: value} of a film, of those that are known, unscaled."""
-    cfg = HistoryConfig(**({"fields": FIELDS, "outcomes": ("rating",)} | keys))
+    cfg = HistoryConfig(**({"fields": FIELDS, "outcomes": ("rating",), "any_role": True} | keys))
     table = history.build(collection, cfg, RULES)
     row = track_record.statistics([asked], table, cfg)[0]
     numbers = track_record.numbers_of(cfg, ordered)
@@ -100,6 +100,12 @@ def test_a_name_given_twice_counts_once():
 def test_without_a_date_or_members_nothing_is_told():
     assert told(PAST, dataclasses.replace(ASKED, release_date=None)) == {}
     assert told(PAST, film("2003")[0]) == {}
+
+
+def test_roles_are_joined_only_where_asked_for():
+    found = told(PAST, ASKED, any_role=False)
+    assert not any("any role" in name for name in found)
+    assert found == {n: v for n, v in told(PAST, ASKED).items() if "any role" not in n}
 
 
 def test_a_date_to_the_year_is_asked_for_at_its_beginning():
