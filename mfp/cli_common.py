@@ -130,5 +130,7 @@ def show_report(report: dict[str, Any]) -> None:
 
     tables.show(tables.metrics_table(report))
     click.echo(tables.verdict_on_baselines(report))
+    for sentence in tables.history_sentences(report):
+        click.echo(sentence)
     for sentence in tables.coverage_sentences(report.get("intervals", {"level": 0.0})):
         click.echo(sentence)

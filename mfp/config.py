@@ -21,6 +21,7 @@ from mfp.schema import (
     DataConfig,
     FeaturesConfig,
     FusionConfig,
+    HistoryConfig,
     HitConfig,
     ImageModelConfig,
     ModelConfig,
@@ -47,6 +48,7 @@ __all__ = [
     "DataConfig",
     "FeaturesConfig",
     "FusionConfig",
+    "HistoryConfig",
     "HitConfig",
     "ImageModelConfig",
     "ModelConfig",
@@ -199,8 +201,31 @@ def _check_features(config: Config) -> None:
         if name not in film.SET_FIELDS:
             hint = typed_toml.nearest(name, film.SET_FIELDS)
             raise ConfigError(f"features.ordered: '{name}' is not a set field; {hint}")
+    _check_history(features.history)
     if not used:
         raise ConfigError("features: no inputs; name some numbers, texts or sets")
-    clash = {"numbers", *features.texts, *features.images, *features.videos} & set(features.sets)
+    clash = {"numbers", "history", *features.texts, *features.images, *features.videos} & set(
+        features.sets
+    )
     if clash:
         raise ConfigError(f"features.sets: '{min(clash)}' is the name of another modality")
+
+
+def _check_history(history: HistoryConfig) -> None:
+    choices = {
+        "fields": film.SET_FIELDS,
+        "clocks": film.SET_FIELDS,
+        "outcomes": ("rating", "revenue", "hit", "verdict"),
+    }
+    for key, valid in choices.items():
+        chosen = getattr(history, key)
+        for name in chosen:
+            if name not in valid:
+                hint = typed_toml.nearest(name, valid)
+                raise ConfigError(f"features.history.{key}: '{name}' cannot be used here; {hint}")
+        if len(set(chosen)) < len(chosen):
+            raise ConfigError(f"features.history.{key}: names one of them twice")
+    if history.fields and not history.outcomes:
+        raise ConfigError("features.history.outcomes: is empty; name rating or revenue")
+    if 0 < history.half_life_years < 0.5:  # 2 to the power of all years over it must be finite
+        raise ConfigError("features.history.half_life_years: must be 0 (none) or at least 0.5")

@@ -5,6 +5,7 @@ the forecaster; imports nothing heavy.
     params/             an Orbax checkpoint of the parameters
     program.stablehlo   the network as serialised by jax.export
     reference.npy, reference.json   past films, see data/reference.py; where their dates are known
+    history/            outcomes known of people and companies, see data/history.py; where read
 
 The bundle's id is the SHA-256 of the manifest's content, and so, by the hashes in it, of the
 whole bundle. It stands in the manifest and finds every accidental change; against a change on

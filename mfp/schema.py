@@ -55,6 +55,24 @@ class TextConfig:
 
 
 @dataclass(frozen=True)
+class HistoryConfig:
+    """The track record of a film's people and companies, as known when the film opened."""
+
+    fields: tuple[str, ...] = ()  # set fields whose members have a record; none = no records
+    outcomes: tuple[str, ...] = ("rating", "revenue")  # of earlier films
+    any_role: bool = False  # also of all films of a director, writer or actor, in whatever role
+    # Fields of few members, where best, last and count only tell the year: their mean and spread.
+    clocks: tuple[str, ...] = ("genres", "countries", "languages", "certificate")
+    shrinkage: float = bounded(3.0, low=0)  # films of average outcome that a mean starts from
+    half_life_years: float = bounded(6.0, low=0)  # of an outcome's weight; 0 = it keeps its weight
+    # An outcome enters as its difference from the mean known when its film opened.
+    stationary: bool = True
+    # After its release an outcome counts as known; where only the month or year of release is
+    # known, not before its end.
+    delay_days: int = bounded(30, low=0, high=3650)
+
+
+@dataclass(frozen=True)
 class FeaturesConfig:
     """Which fields enter the network, and how they are turned into arrays."""
 
@@ -75,6 +93,7 @@ class FeaturesConfig:
     max_words: int = bounded(30_000, low=1)
     max_reviews: int = bounded(8, low=1)  # reviews kept of one film
     text: TextConfig = field(default_factory=TextConfig)
+    history: HistoryConfig = field(default_factory=HistoryConfig)
 
 
 @dataclass(frozen=True)

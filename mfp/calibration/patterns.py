@@ -1,9 +1,11 @@
 """Parts of a film that may be missing, and how to hide them on purpose.
 
 A part is a modality of the network, or a number that its makers may not know: budget, running
-time, release date.
+time, release date. With a part go the numbers that are told from it: with people their count and
+their track record, with the release date all track records.
 
-Letters: N films (or B, in a batch), P parts, K key parts, D numbers, S patterns.
+Letters: N films (or B, in a batch), P parts, K key parts, S patterns, D numbers and after them
+the numbers of the track record.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import numpy as np
 
 from mfp import film as films
 from mfp.data.features import NUMBERS, FeatureSpec
+from mfp.data.track_record import HISTORY
 
 # Films are grouped by the parts that move the forecast most, at most so many (2^6 groups). What
 # else is missing only enters the spread.
@@ -29,23 +32,27 @@ class Parts:
 
     names: tuple[str, ...]
     modalities: tuple[str, ...]  # those of the parts that have a presence mask of their own
-    numbers: int  # D
-    columns: Mapping[str, tuple[int, ...]]  # part -> the numbers that go with it
+    numbers: int  # how many of D are numbers
+    record: int  # how many are of the track record
+    columns: Mapping[str, tuple[int, ...]]  # part -> which of D go with it
 
     @classmethod
     def of(cls, spec: FeatureSpec) -> Parts:
         """Number fields first, then the other modalities, in the network's order."""
         sources = [films.sources(name) for name in spec.numbers]
+        record = spec.history.sources if spec.history else ()
         fields = list(dict.fromkeys(field for needed in sources for field in needed))
         fields = [field for field in fields if films.FIELDS[field].kind in ("number", "date")]
         modalities = tuple(name for name in spec.modalities if name != NUMBERS)
         of_part: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
         of_part |= {name: tuple(spec.sets.get(name, ())) for name in modalities}
         columns = {
-            part: tuple(i for i, needed in enumerate(sources) if set(needed) & set(within))
+            part: tuple(
+                i for i, needed in enumerate((*sources, *record)) if set(needed) & set(within)
+            )
             for part, within in of_part.items()
         }
-        return cls(tuple(of_part), modalities, len(spec.numbers), columns)
+        return cls(tuple(of_part), modalities, len(sources), len(record), columns)
 
     def missing(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """Which parts each film lacks. bool [N, P]."""
@@ -54,13 +61,13 @@ class Parts:
             if part in self.modalities:
                 lacking.append(inputs[f"present/{part}"] == 0)
             else:
-                known = inputs["numbers/known"][:, list(self.columns[part])]
-                lacking.append(~known.any(axis=1))
+                columns = [column for column in self.columns[part] if column < self.numbers]
+                lacking.append(~inputs["numbers/known"][:, columns].any(axis=1))
         return np.stack(lacking, axis=1) if lacking else np.zeros((0, 0), bool)
 
     def numbers_shown(self, hidden_SxP: np.ndarray) -> np.ndarray:
         """1 for the numbers that remain when parts are hidden. float32 [S, D]."""
-        shown = np.ones((len(hidden_SxP), self.numbers), np.float32)
+        shown = np.ones((len(hidden_SxP), self.numbers + self.record), np.float32)
         for p, part in enumerate(self.names):
             for column in self.columns[part]:
                 shown[hidden_SxP[:, p], column] = 0
@@ -76,9 +83,16 @@ class Parts:
             if part in self.modalities:
                 changed[f"present/{part}"] = inputs[f"present/{part}"] * (1 - hidden_P[p])
         if self.numbers:
-            changed["numbers/known"] = inputs["numbers/known"] * numbers_shown_D
-            changed["numbers/values"] = inputs["numbers/values"] * numbers_shown_D
+            shown = numbers_shown_D[: self.numbers]
+            changed["numbers/known"] = inputs["numbers/known"] * shown
+            changed["numbers/values"] = inputs["numbers/values"] * shown
             changed[f"present/{NUMBERS}"] = changed["numbers/known"].max(axis=-1)
+        if self.record:
+            shown = numbers_shown_D[self.numbers :]
+            changed[f"{HISTORY}/known"] = inputs[f"{HISTORY}/known"] * shown
+            changed[f"{HISTORY}/values"] = inputs[f"{HISTORY}/values"] * shown
+            left = changed[f"{HISTORY}/known"].max(axis=-1)
+            changed[f"present/{HISTORY}"] = changed[f"present/{HISTORY}"] * left
         return changed
 
 

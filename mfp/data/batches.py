@@ -189,13 +189,14 @@ def transform(
     media: dict[str, list[np.ndarray]] = {name: [] for name in media_shapes(spec)}
     pixels: Any = getattr(films, "pixels", lambda _: {})
     facts = np.zeros(len(which), [(name, np.float64) for name in FACTS])
-    ids = []
+    ids, collection = [], []
     for record, known, fact, i in zip(records, truth, facts, which, strict=True):
         film, outcome = films[i]
         ids.append(film.id)
+        collection.append(film)
         for name in FACTS:
             fact[name] = film_record.number(film, name)
-        arrays = spec.transform(film, pixels(i) if media else None)
+        arrays = spec.of_film(film, pixels(i) if media else None)
         for name, array in arrays.items():
             if not _is_media(name):
                 record[name] = array
@@ -208,6 +209,8 @@ def transform(
                 known[name] = value
                 record[f"targets/{name}"] = spec.targets.scale(name, value)
                 record[f"weights/{name}"] = targets.weight(name, film, config)
+    for name, column in spec.histories(collection).items():
+        records[name] = column
     long = long_texts({name: records.dtype[name].shape for name in records.dtype.names or ()})
     fill = text_fill({name: records[name] for name in long}) if long else np.zeros(len(which))
     return Transformed(ids, records, truth, fill, facts, media)

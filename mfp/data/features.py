@@ -5,6 +5,7 @@ has many, carry one more axis R after it.
 
     numbers/values  float32 [N, D]      about N(0, 1), 0 where missing
     numbers/known   float32 [N, D]      1 where the number is known
+    history/values, history/known       alike, of the film's people and companies
     sets/<field>    int32   [N, P]      ids, 0 = padding, 1 = unknown name
     texts/<field>   int32   [N, T]      ids, 0 = padding, 1 = unknown word
     ngrams/<field>  int32   [N, G]      distinct n-gram ids, 0 = padding
@@ -16,6 +17,7 @@ has many, carry one more axis R after it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,26 +25,21 @@ from typing import Any
 import numpy as np
 
 from mfp import film as films
+from mfp.data.history import HistoryTable
 from mfp.data.tabular import (
     NumberTransform,
     Vocabulary,
     transform_from_json,
     transform_to_json,
+    vocabulary_name,
 )
 from mfp.data.targets import TargetSpec
 from mfp.data.text import TextTransform
+from mfp.data.track_record import HISTORY, TrackRecord
 from mfp.film import Film
 
 Arrays = dict[str, np.ndarray]
 NUMBERS = "numbers"
-
-# People work in several roles: directors, writers and cast share one vocabulary.
-_SHARED = {"directors": "people", "writers": "people", "cast": "people"}
-
-
-def vocabulary_name(field: str) -> str:
-    """The vocabulary that a set field looks its names up in."""
-    return _SHARED.get(field, field)
 
 
 @dataclass(frozen=True)
@@ -62,12 +59,16 @@ class FeatureSpec:
     video_frames: int  # F
     targets: TargetSpec
     absent: tuple[str, ...]  # configured fields that no training film has
+    history: TrackRecord | None = None
+    # What `history` looks up; kept in files of its own, not in the JSON.
+    table: HistoryTable | None = dataclasses.field(default=None, compare=False, repr=False)
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """Parts of a film that may be missing as a whole, in the network's order."""
         numbers = (NUMBERS,) if self.numbers else ()
-        return (*numbers, *self.sets, *self.texts, *self.images, *self.videos)
+        history = (HISTORY,) if self.history else ()
+        return (*numbers, *history, *self.sets, *self.texts, *self.images, *self.videos)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -81,6 +82,9 @@ class FeatureSpec:
         if self.numbers:
             for part in ("values", "known"):
                 shapes[f"numbers/{part}"] = ((len(self.numbers),), np.float32)
+        if self.history:
+            for part in ("values", "known"):
+                shapes[f"{HISTORY}/{part}"] = ((len(self.history.numbers),), np.float32)
         for fields in self.sets.values():
             for field in fields:
                 shapes[f"sets/{field}"] = ((self.lengths[field],), np.int32)
@@ -104,7 +108,27 @@ class FeatureSpec:
 
         Args:
           pixels: the film's media as `media.prepare` packs them; missing ones left out.
+
+        Raises:
+          ValueError: the film's histories are to be looked up, and there is no table.
         """
+        past = {name: array[0] for name, array in self.histories([film]).items()}
+        return self.of_film(film, pixels) | past
+
+    def histories(self, collection: Sequence[Film]) -> Arrays:
+        """The arrays of many films that need the table, with leading axis N."""
+        if self.history is None:
+            return {}
+        if self.table is None:
+            raise ValueError("a spec with histories needs the table of past films: with_table")
+        return self.history.arrays(collection, self.table)
+
+    def with_table(self, table: HistoryTable | None) -> FeatureSpec:
+        """The same spec, which looks histories up in this table."""
+        return dataclasses.replace(self, table=table)
+
+    def of_film(self, film: Film, pixels: Mapping[str, bytes] | None = None) -> Arrays:
+        """Of `transform`, what is told from the film alone."""
         arrays: Arrays = {}
         if self.numbers:
             arrays |= self._numbers(film)
@@ -177,11 +201,13 @@ class FeatureSpec:
             for name, (shape, dtype) in self.shapes().items()
         }
         for i, film in enumerate(collection):
-            for name, array in self.transform(film, pixels[i] if pixels else None).items():
+            for name, array in self.of_film(film, pixels[i] if pixels else None).items():
                 stacked[name][i] = array
-        return stacked
+        return stacked | self.histories(collection)
 
     def to_json(self) -> dict[str, Any]:
+        """JSON values; the table is not among them."""
+        history = {HISTORY: self.history.to_json()} if self.history else {}
         return {
             "numbers": {name: transform_to_json(t) for name, t in self.numbers.items()},
             "sets": {modality: list(fields) for modality, fields in self.sets.items()},
@@ -196,11 +222,12 @@ class FeatureSpec:
             "video_frames": self.video_frames,
             "targets": self.targets.to_json(),
             "absent": list(self.absent),
+            **history,
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> FeatureSpec:
-        """The inverse of `to_json`.
+        """The inverse of `to_json`, without a table.
 
         Raises:
           ValueError: the values are no feature spec.
@@ -220,6 +247,7 @@ class FeatureSpec:
                 video_frames=int(values["video_frames"]),
                 targets=TargetSpec.from_json(values["targets"]),
                 absent=tuple(values["absent"]),
+                history=TrackRecord.from_json(values[HISTORY]) if HISTORY in values else None,
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a feature spec: {error!r}") from None

@@ -9,10 +9,13 @@ import numpy as np
 
 from mfp import film as films
 from mfp.config import Config, ConfigError, FeaturesConfig
+from mfp.data import history
 from mfp.data.features import FeatureSpec, vocabulary_name
+from mfp.data.history import HistoryTable
 from mfp.data.tabular import LINEAR_NUMBERS, NumberTransform, Vocabulary, fold
 from mfp.data.targets import TargetSpec
 from mfp.data.text import TextCounter
+from mfp.data.track_record import TrackRecord
 from mfp.film import Film, Outcome
 
 # Share of training films whose members or words of a field all fit; the rest lose a few.
@@ -47,10 +50,15 @@ class _NameCounter:
         )
 
 
-def fit(training: Iterable[tuple[Film, Outcome]], config: Config) -> FeatureSpec:
-    """Fit on training films (iterated twice: inputs, then targets).
+def fit(
+    training: Iterable[tuple[Film, Outcome]], config: Config, table: HistoryTable | None = None
+) -> FeatureSpec:
+    """Fit on training films (iterated three times: inputs, histories, then targets).
 
     A configured field that no training film has is left out and listed in `absent`.
+
+    Args:
+      table: what past films' histories are looked up in; by default, that of the training films.
 
     Raises:
       ConfigError: no configured input, or no target, is known of any training film.
@@ -89,6 +97,17 @@ def fit(training: Iterable[tuple[Film, Outcome]], config: Config) -> FeatureSpec
     )  # fmt: skip
     if not present:
         raise ConfigError(f"features: no training film has any of {', '.join(absent)}")
+    past = features.history
+    record = None
+    if past.fields:
+        table = table or history.build(training, past, config.targets)
+        record = TrackRecord.fit(
+            [film for film, _ in training],
+            table,
+            past,
+            frozenset(features.ordered),
+            features.number_scaling == "standard",
+        )
     return FeatureSpec(
         numbers={
             name: NumberTransform.fit(
@@ -111,6 +130,8 @@ def fit(training: Iterable[tuple[Film, Outcome]], config: Config) -> FeatureSpec
         video_frames=config.data.video_frames,
         targets=TargetSpec.fit(training, config.targets),
         absent=absent,
+        history=record,
+        table=table if record else None,
     )
 
 

@@ -24,6 +24,9 @@ LINEAR_NUMBERS = frozenset({"release_year"})
 _KNOTS = 65
 _CLIP = 3.0  # standard deviations
 
+# People work in several roles: directors, writers and cast share one vocabulary.
+_SHARED = {"directors": "people", "writers": "people", "cast": "people"}
+
 
 @dataclass(frozen=True)
 class NumberTransform:
@@ -60,6 +63,38 @@ class NumberTransform:
         # Rounded: interpolation between close knots is off by 1e-17, which would break order.
         score = round(float(np.interp(value, *self._line)), 9)
         return min(max(score, -_CLIP), _CLIP)
+
+
+class NumberTransforms:
+    """Many transforms at once: a call on [N, D] gives what each of them gives of its column."""
+
+    def __init__(self, transforms: Sequence[NumberTransform]):
+        count = max((len(t.knots) for t in transforms), default=0)
+        # Beyond its last knot a column never gets.
+        self._knots = np.full((len(transforms), count), np.inf)
+        self._scores, self._slopes = np.zeros((2, len(transforms), count))
+        self._low, self._high = np.full((2, len(transforms)), [[-np.inf], [np.inf]])
+        self._clip = np.array([np.inf if t.linear else _CLIP for t in transforms])
+        for d, t in enumerate(transforms):
+            knots, scores = np.array(t.knots), np.array(t.scores)
+            self._knots[d, : len(knots)], self._scores[d, : len(knots)] = knots, scores
+            self._slopes[d, : len(knots) - 1] = np.diff(scores) / np.diff(knots)
+            if t.linear:  # its line goes on in both directions
+                self._knots[d, 1:] = np.inf
+            else:
+                self._low[d], self._high[d] = knots[0], knots[-1]
+
+    def __call__(self, values_NxD: np.ndarray) -> np.ndarray:
+        x = np.clip(values_NxD, self._low, self._high)
+        piece = np.maximum((self._knots <= x[..., None]).sum(axis=-1) - 1, 0)
+        of = np.arange(x.shape[1])
+        scores = self._scores[of, piece] + (x - self._knots[of, piece]) * self._slopes[of, piece]
+        return np.clip(scores.round(9), -self._clip, self._clip)
+
+
+def vocabulary_name(field: str) -> str:
+    """The vocabulary that a set field looks its names up in."""
+    return _SHARED.get(field, field)
 
 
 def fold(name: str) -> str:

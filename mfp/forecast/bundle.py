@@ -14,8 +14,10 @@ import numpy as np
 from mfp import manifest as manifests
 from mfp import parameters
 from mfp.calibration.fitted import Calibration
+from mfp.data import history
 from mfp.data import reference as references
 from mfp.data.features import FeatureSpec
+from mfp.data.history import HistoryTable
 from mfp.data.reference import Reference
 from mfp.manifest import BundleError, Manifest
 from mfp.program import Program, ProgramError
@@ -83,6 +85,8 @@ def open_bundle(path: str | Path, verify: bool = True, batch: int | None = None)
             f"{folder / manifests.MANIFEST}: {error}; if another version of mfp wrote it, "
             "export it again"
         ) from None
+    if spec.history:
+        spec = spec.with_table(_past_films(folder / history.FOLDER))
     expected = {name: tuple(shape) for name, (shape, _) in spec.shapes().items()}
     if program.inputs != expected:
         raise BundleError(f"{folder}: program and feature spec do not belong together")
@@ -97,6 +101,13 @@ def open_bundle(path: str | Path, verify: bool = True, batch: int | None = None)
         return program(params, batch)
 
     return Bundle(folder, manifest, spec, run, calibration)
+
+
+def _past_films(folder: Path) -> HistoryTable:
+    try:
+        return HistoryTable.read(folder)
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder}: cannot be read: {error}") from None
 
 
 def _one_line(error: BaseException | None) -> str:

@@ -52,7 +52,8 @@ class Experience:
     @cached_property
     def read(self) -> frozenset[str]:
         """The fields of the record that the network reads."""
-        return frozenset(field for name in self.spec.fields for field in films.sources(name))
+        own = frozenset(field for name in self.spec.fields for field in films.sources(name))
+        return own.union(self.spec.history.fields) if self.spec.history else own
 
     def flags(self, film: Film) -> tuple[str, ...]:
         """Everything worth telling of a film's fields; media and blank films are told elsewhere."""
@@ -82,7 +83,10 @@ class Experience:
         return told
 
     def _unknown(self, film: Film, field: str) -> list[str]:
-        known = self.spec.vocabularies[vocabulary_name(field)].ids
+        vocabulary = self.spec.vocabularies.get(vocabulary_name(field))
+        if vocabulary is None:  # of a field that is read for its members' histories alone
+            return []
+        known = vocabulary.ids
         return [name for name in films.names(film, field) if fold(name) not in known]
 
     def _date(self, film: Film) -> list[str]:

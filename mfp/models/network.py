@@ -32,6 +32,7 @@ class NetworkShape:
     videos: tuple[str, ...]
     ordered: frozenset[str]
     targets: tuple[str, ...]
+    history: int = 0  # numbers of the track record; 0 for none
 
 
 class Network(nn.Module):
@@ -58,6 +59,10 @@ class Network(nn.Module):
         if shape.numbers:
             vectors["numbers"] = NumbersEncoder(config.numbers, name="numbers")(
                 inputs["numbers/values"], inputs["numbers/known"]
+            )
+        if shape.history:
+            vectors["history"] = NumbersEncoder(config.numbers, name="history")(
+                inputs["history/values"], inputs["history/known"]
             )
         tables = {
             name: nn.Embed(

@@ -90,6 +90,10 @@ def _inputs(features: Mapping[str, Any]) -> Iterator[dict[str, str]]:
                 field,
                 "a name" if lengths.get(field) == 1 else f"up to {lengths.get(field)} names",
             )
+    past = features.get("history", {}).get("config", {})
+    for field in past.get("fields", ()):
+        outcomes = " and ".join(past["outcomes"])
+        yield row("history", field, f"{outcomes} of earlier films of the same")
     for field in features.get("texts", {}):
         several = f"up to {features.get('reviews')} of them, " if field == "reviews" else ""
         yield row(field, field, f"{several}the first {lengths.get(field)} tokens")
@@ -151,6 +155,11 @@ def _limits(manifest: Manifest) -> Iterator[str]:
             yield f"{target}: measured on {found['n']} films only"
     if "test" in metrics and "baselines" in metrics:
         yield tables.verdict_on_baselines(metrics)
+    if "history" in manifest.features:
+        yield (
+            "track records are known up to the last film of the tables: of later films' outcomes "
+            "it has not heard"
+        )
     least = manifest.config.get("features", {}).get("min_films")
     if least:
         yield f"a name seen in fewer than {least} training films is to it an unknown name"

@@ -15,7 +15,7 @@ from mfp.forecast.plan import Plans
 from mfp.forecast.predict import Forecast
 from mfp.report import charts, page, plan_charts, tables
 from mfp.report.pictures import Picture, Pictures
-from mfp.report.reasons import effect_text, level_text, part_label
+from mfp.report.reasons import effect_text, level_text, modality_label, part_label
 
 MAX_FILMS = 20  # of one page
 MAX_PLANS = 200  # told of one film, the best of more
@@ -144,7 +144,9 @@ def _why(report: FilmReport, found: Explanation) -> dict[str, Any]:
         "targets": [_LABELS.get(t, t) for t in targets],
         "average": [level_text(t, found.average[t]) for t in targets],
         "forecast": [level_text(t, found.forecast[t]) for t in targets],
-        "modalities": [(m.name, bars(m.name, m.effects, scales)) for m in given],
+        "modalities": [
+            (modality_label(m.name), bars(modality_label(m.name), m.effects, scales)) for m in given
+        ],
         "parts": [(part_label(e.part), bars(part_label(e.part), e.effects, most)) for e in told],
         "texts": _texts(report.film, found, target),
         "heat": _heat(report.pictures.poster, found, target),

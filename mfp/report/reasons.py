@@ -42,9 +42,14 @@ def modality_table(title: str, found: Explanation) -> Table:
     _row(table, "the average film", found.average, level_text)
     for m in found.modalities:
         if m.given:
-            _row(table, m.name, m.effects, effect_text)
+            _row(table, modality_label(m.name), m.effects, effect_text)
     _row(table, "this film", found.forecast, level_text)
     return table
+
+
+def modality_label(name: str) -> str:
+    """A modality in words."""
+    return "track record of people and companies" if name == "history" else name
 
 
 def part_table(found: Explanation) -> Table:

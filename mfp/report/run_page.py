@@ -45,6 +45,7 @@ def render(report: RunReport) -> str:
         title=report.name,
         facts=report.facts,
         verdict=tables.verdict_on_baselines(metrics),
+        histories=tables.history_sentences(metrics),
         metrics=_metrics(metrics),
         curves=_curves(report.log),
         scatters=_scatters(held_out),

@@ -131,6 +131,22 @@ def coverage_sentences(intervals: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def history_sentences(report: Mapping[str, Any]) -> list[str]:
+    """How test films were told of track records, and the metrics without news of test years."""
+    frozen = report.get("test_with_frozen_histories")
+    if not frozen:
+        return []
+    found = [
+        f"{name} {MAIN_METRIC[name].upper()} {frozen[name][MAIN_METRIC[name]]:.3f}"
+        for name in MAIN_METRIC
+        if name in frozen and name in report["test"]
+    ]
+    return [
+        "track records go on through the test years, as in use: each film is told what was known "
+        f"before its release. Frozen at the end of validation: {', '.join(found)}."
+    ]
+
+
 def verdict_on_baselines(report: Mapping[str, Any]) -> str:
     """One sentence: where a baseline beats the network, or that none does."""
     lost = []

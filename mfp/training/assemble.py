@@ -24,6 +24,7 @@ def network_shape(spec: FeatureSpec) -> NetworkShape:
     fields = [field for joined in spec.sets.values() for field in joined]
     return NetworkShape(
         numbers=len(spec.numbers),
+        history=len(spec.history.numbers) if spec.history else 0,
         sets=tuple(spec.sets.items()),
         vocabulary_of=tuple((field, vocabulary_name(field)) for field in fields),
         vocabulary_sizes=tuple((name, v.size) for name, v in spec.vocabularies.items()),

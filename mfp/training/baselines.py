@@ -76,6 +76,8 @@ def _design_of(spec: FeatureSpec, films: FilmArrays, which: slice) -> sparse.csr
     blocks = []
     if spec.numbers:
         blocks += [columns["numbers/values"], columns["numbers/known"]]
+    if spec.history:
+        blocks += [columns["history/values"], columns["history/known"]]
     for fields in spec.sets.values():
         for field in fields:
             size = spec.vocabularies[vocabulary_name(field)].size

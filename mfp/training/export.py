@@ -15,6 +15,7 @@ from jax import export
 from mfp import config as configs
 from mfp import manifest, parameters
 from mfp.config import Config
+from mfp.data import history
 from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.data.reference import Reference
 from mfp.manifest import Manifest
@@ -66,6 +67,8 @@ def write_bundle(
     check_stored(partial / manifest.PARAMS, params)
     if reference is not None and reference.films:
         reference.write(partial)
+    if spec.table is not None:
+        spec.table.write(partial / history.FOLDER)
     document = Manifest(
         files=manifest.file_hashes(partial),
         config=configs.to_json(config),
@@ -151,7 +154,7 @@ def _random_inputs(spec: FeatureSpec, batch_size: int, rng: np.random.Generator)
             inputs[name] = np.where(np.arange(shape[-1]) < rng.integers(0, shape[-1] + 1), ids, 0)
         elif dtype == np.uint8:
             inputs[name] = rng.integers(0, 256, full)
-        elif name == "numbers/values":
+        elif name in ("numbers/values", "history/values"):
             inputs[name] = rng.normal(size=full)
         else:
             inputs[name] = rng.integers(0, 2, full)

@@ -19,6 +19,8 @@ from mfp.data.batches import FilmArrays, TrainingBatches
 from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 from mfp.data.fit import fit
+from mfp.data.history import HistoryTable
+from mfp.data.history_files import open_table
 from mfp.report.progress import TrainingProgress
 from mfp.training import assemble, finite, metrics, optim, programs, signals
 from mfp.training.checkpoint import Checkpoints, Interval
@@ -87,8 +89,9 @@ def _train(
         resuming = run.begin(config, dataset)
         if not (resuming and run.features_file.exists()):
             progress.say("fitting features on the training films")
-            write_json(run.features_file, fit(dataset.splits["train"], config).to_json())
-    spec = run.read_features()
+            table = past_films(config, dataset)
+            write_json(run.features_file, fit(dataset.splits["train"], config, table).to_json())
+    spec = with_past_films(run.read_features(), config, dataset)
     if spec.absent:
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
     with progress.counting("transforming films", dataset.count) as count:
@@ -196,6 +199,17 @@ def _train(
     if meter.total.steps:
         progress.say(str(meter.total))
     return Trained(spec, best.ema, splits, int(best.step), memory.seconds)
+
+
+def past_films(config: Config, dataset: Dataset) -> HistoryTable | None:
+    """What histories are looked up in; None where the config asks for none."""
+    asked = config.features.history
+    return open_table(dataset, asked, config.targets) if asked.fields else None
+
+
+def with_past_films(spec: FeatureSpec, config: Config, dataset: Dataset) -> FeatureSpec:
+    """The features that were read from a file, with the table that they look histories up in."""
+    return spec.with_table(past_films(config, dataset)) if spec.history else spec
 
 
 def _wish(asked: signals.Noted, interval: Interval) -> Wish:

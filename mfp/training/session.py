@@ -17,6 +17,7 @@ from mfp.config import Config, ConfigError
 from mfp.data import batches, columns
 from mfp.data.dataset import Dataset, Films
 from mfp.data.reference import PastFilm, Reference
+from mfp.dates import PartialDate
 from mfp.film import FIELDS, Film
 from mfp.models.network import Network
 from mfp.report import plots
@@ -28,9 +29,11 @@ from mfp.training import (
     evaluate,
     export,
     loop,
+    metrics,
     missing,
     parallel,
 )
+from mfp.training import frozen as frozen_histories
 from mfp.training.loop import Trained
 from mfp.training.run import RunFolder, write_json, write_text
 
@@ -49,6 +52,7 @@ def restore_trained(
     if fingerprint != dataset.fingerprint:
         raise ConfigError(f"{run.path}: the films changed since this run; train anew")
     spec, state, seconds = loop.restore_best(run, config)
+    spec = loop.with_past_films(spec, config, dataset)
     progress = progress or TrainingProgress(quiet=True)
     with progress.counting("transforming films", dataset.count) as count:
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
@@ -124,6 +128,9 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Metrics on validation and test films beside the baselines; coverage of the intervals.
 
+    Histories of test films roll forward as outcomes become known; beside that, metrics with
+    histories frozen at the end of validation.
+
     Saved to metrics.json, with the calibration in calibration.json and coverage.png. Unsaved
     (films chosen by a condition) it judges the calibration of the run and fits none. All processes
     of a run predict; only the one that writes goes on to metrics, others get {}.
@@ -133,11 +140,20 @@ def evaluate_run(
     evaluator = evaluate.Evaluator.build(network, trained.spec, config)
     placed = evaluator.runner.place_for_evaluation(trained.params)
     found = {s: evaluator.everything(placed, trained.splits[s]) for s in ("validation", "test")}
+    frozen = None
+    if trained.spec.history and save:
+        until = PartialDate.parse(config.data.split.validation_until).last_day()
+        pairs, arrays = dataset.splits["test"], trained.splits["test"]
+        frozen = frozen_histories.predictions(evaluator, placed, trained.spec, pairs, arrays, until)
     if not run.writer:
         return {}
     predictions = {s: outputs for s, (outputs, *_) in found.items()}
     params = parallel.to_device(trained.params)
     report = evaluate.report(trained.spec, trained.splits, predictions)
+    if frozen is not None:
+        report["test_with_frozen_histories"] = metrics.evaluate(
+            trained.splits["test"].truth, frozen
+        )
     calibration, held_out = _calibration(run, config, trained, network, params, fit=save)
     if calibration is not None:
         outputs, embedding, _ = found["test"]
@@ -200,7 +216,8 @@ def export_run(
         "ranges": ranges(trained.splits["train"].facts),
     }
     scores = {name: report[name] for name in ("test", "validation", "baselines")}
-    scores |= {"intervals": report["intervals"]} if "intervals" in report else {}
+    beside = ("intervals", "test_with_frozen_histories")
+    scores |= {name: report[name] for name in beside if name in report}
     calibration = run.read_calibration()
     reference = past_films(config, dataset, trained)
     export.write_bundle(

@@ -28,18 +28,19 @@ def test_parts_are_numbers_and_modalities(spec):
     assert parts.names == (
         "runtime_minutes",
         "release_date",
+        "history",
         "people",
         "content",
         "origin",
         "title",
     )
-    names = list(spec.numbers)
+    names = [*spec.numbers, *spec.history.numbers]
     assert [names[i] for i in parts.columns["runtime_minutes"]] == ["runtime_minutes"]
-    assert {names[i] for i in parts.columns["people"]} == {
-        "directors_count",
-        "writers_count",
-        "cast_count",
-    }
+    of_people = {names[i] for i in parts.columns["people"]}
+    assert {"directors_count", "writers_count", "cast_count"} <= of_people
+    assert "directors: rating mean" in of_people
+    assert all(name.startswith(("directors", "writers", "cast")) for name in of_people)
+    assert set(spec.history.numbers) <= {names[i] for i in parts.columns["release_date"]}
     assert "season_sin" in {names[i] for i in parts.columns["release_date"]}
 
 
@@ -63,6 +64,8 @@ def test_hiding_a_part_is_what_a_film_without_it_looks_like(spec, films, part, w
         if not name.startswith(("sets/", "texts/")):  # masked by their modality's presence
             np.testing.assert_array_equal(found[name], expected, err_msg=name)
     before, after = parts.missing(inputs), parts.missing(lacking)
+    if part == "release_date":  # and with it what was known of people on that day
+        hidden[parts.names.index("history")] = True
     np.testing.assert_array_equal(after, before | hidden)
     np.testing.assert_array_equal(parts.missing(found), after)
 

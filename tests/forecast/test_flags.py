@@ -32,6 +32,7 @@ class Spec:
 
     fields = ("runtime_minutes", "budget_constant_usd", "release_year", "directors", "cast",
               "genres", "languages", "countries", "certificate", "title")  # fmt: skip
+    history = None
     vocabularies = {  # noqa: RUF012
         "people": Vocabulary(("Michael Mann", "Al Pacino")),
         "genres": Vocabulary(("Crime", "Drama")),

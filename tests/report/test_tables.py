@@ -55,6 +55,13 @@ def test_the_best_of_a_row_is_bold():
     assert [columns for label, columns in found.items() if label.endswith("R2")] == [[1]]
 
 
+def test_metrics_with_frozen_histories_are_said():
+    frozen = {"rating": {"r2": 0.38, "n": 3332}, "hit": {"auc": 0.69, "n": 3000}}
+    (said,) = tables.history_sentences(REPORT | {"test_with_frozen_histories": frozen})
+    assert said.endswith("Frozen at the end of validation: rating R2 0.380, hit AUC 0.690.")
+    assert tables.history_sentences(REPORT) == []
+
+
 def test_a_lost_comparison_is_said():
     said = tables.verdict_on_baselines(REPORT)
     assert "A baseline beats the network on 2 metrics" in said

@@ -12,7 +12,7 @@ import compilation
 import pytest
 
 from mfp import config as configs
-from mfp.config import Config
+from mfp.config import Config, HistoryConfig
 from mfp.data.batches import FilmArrays, film_arrays
 from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
@@ -34,6 +34,7 @@ def tiny_config(config: Config, **train) -> Config:
         numbers=("runtime_minutes", "release_year"),
         sets={"content": ("genres",)},
         texts=(),
+        history=HistoryConfig(),
     )
     fusion = dataclasses.replace(config.model.fusion, hidden=(8,))
     settings = {"batch_size": 32, "epochs": 3, "log_every": 2, "checkpoint_every": 4} | train
