@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 import mfp
+from mfp.calibration.spread import with_members
 from mfp.config import Config
 from mfp.data import batches
 from mfp.data.batches import FilmArrays
 from mfp.data.features import FeatureSpec
-from mfp.models import heads
 from mfp.models.network import Network
 from mfp.training import assemble, baselines, losses, metrics, parallel
 from mfp.training.parallel import Runner
@@ -36,14 +36,14 @@ class Evaluator:
 
     @classmethod
     def build(cls, network: Network, spec: FeatureSpec, config: Config) -> Evaluator:
-        apply, targets = assemble.apply_function(network, config), spec.targets
+        apply = assemble.evaluation_function(network, config.train.ensemble, config)
         runner = parallel.evaluation_runner(config.parallel, config.train.batch_size)
 
         def evaluate(params, batch):
             found = apply(params, batch, None)
-            outputs = found["outputs"]
-            natural = heads.natural_units(outputs, targets.mean, targets.deviation)
-            return natural, found["embedding"], losses.target_losses(outputs, batch)
+            natural = assemble.in_natural_units(found, spec.targets)
+            outputs = with_members(natural["outputs"], natural.get("spread", {}))
+            return outputs, found["embedding"], losses.target_losses(found["outputs"], batch)
 
         return cls(
             runner,
@@ -65,6 +65,7 @@ class Evaluator:
     ) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, float]]:
         """Predictions as above, fused vectors [N, E], and mean losses.
 
+        Predictions of an ensemble also hold the members' spread, see `calibration/spread.py`.
         Each process computes its share of every batch, and all get the whole.
         """
         whole: dict[str, np.ndarray] = {}

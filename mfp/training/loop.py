@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -20,7 +19,7 @@ from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 from mfp.data.fit import fit
 from mfp.report.progress import TrainingProgress
-from mfp.training import assemble, finite, metrics, optim, programs, signals
+from mfp.training import assemble, finite, groups, metrics, optim, programs, signals
 from mfp.training.checkpoint import Checkpoints, Interval
 from mfp.training.evaluate import Evaluator
 from mfp.training.events import Events
@@ -33,7 +32,7 @@ from mfp.training.processes import ALONE, Processes
 from mfp.training.profiler import Profiler
 from mfp.training.run import RunFolder, write_json
 from mfp.training.signals import Interrupted
-from mfp.training.step import TrainState, init_state, train_step
+from mfp.training.step import TrainState, init_state
 from mfp.training.step_losses import StepLosses
 from mfp.training.vectors import start_from_vectors
 
@@ -95,7 +94,8 @@ def _train(
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
     size, buckets = config.train.batch_size, config.train.length_buckets
     runner = Runner(config.parallel, size, config.train.accumulate)
-    batches = TrainingBatches(splits["train"], size, config.seed, buckets, runner.share)
+    half_life = config.train.recency_half_life_years
+    batches = TrainingBatches(splits["train"], size, config.seed, buckets, runner.share, half_life)
     total = batches.per_epoch * config.train.epochs
 
     network = assemble.build_network(config, spec)
@@ -104,24 +104,19 @@ def _train(
     rates = np.asarray(jax.vmap(optim.schedule(config.optimizer, total))(np.arange(total)))
     meter = Meter()
     step_function = programs.StepPrograms(
-        partial(
-            train_step,
-            apply=assemble.apply_function(network, config),
-            tx=tx,
-            objective=objective,
-            ema=config.optimizer.ema,
-            accumulate=config.train.accumulate,
-        ),
+        assemble.step_function(network, config, spec, tx),
         runner.compile,
         shapes=buckets,
         films=len(splits["train"]) / batches.per_epoch,
         meter=meter,
     )
     evaluator = Evaluator.build(network, spec, config)
-    params = assemble.init_params(network, spec, config.seed)
+    params = assemble.init_params(network, spec, config.seed, config.train.ensemble)
+    groups.check(config.optimizer, params)
     params = start_from_vectors(params, spec, config)
     params = start_from_naive_bayes(params, spec, splits["train"], config)
-    state = init_state(params, tx)
+    params = assemble.with_uncertainty(params, config, spec)
+    state = init_state(params, tx, config.train.ensemble)
     key = runner.place_key(jax.random.key(config.seed))
 
     # From here on a signal is obeyed where the loop says so, and nowhere else.
@@ -195,7 +190,7 @@ def _train(
     meter.take()
     if meter.total.steps:
         progress.say(str(meter.total))
-    return Trained(spec, best.ema, splits, int(best.step), memory.seconds)
+    return Trained(spec, assemble.of_network(best.ema), splits, int(best.step), memory.seconds)
 
 
 def _wish(asked: signals.Noted, interval: Interval) -> Wish:
@@ -229,5 +224,7 @@ def restore_last(run: RunFolder, config: Config) -> tuple[TrainState, Memory]:
 
 def _like(spec: FeatureSpec, config: Config) -> TrainState:
     """A state of the shapes of a run's."""
-    params = assemble.init_params(assemble.build_network(config, spec), spec, config.seed)
-    return init_state(params, optim.optimizer(config.optimizer, 1))
+    network, members = assemble.build_network(config, spec), config.train.ensemble
+    params = assemble.init_params(network, spec, config.seed, members)
+    params = assemble.with_uncertainty(params, config, spec)
+    return init_state(params, optim.optimizer(config.optimizer, 1), members)

@@ -52,7 +52,7 @@ def restore_trained(
     progress = progress or TrainingProgress(quiet=True)
     with progress.counting("transforming films", dataset.count) as count:
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
-    return Trained(spec, state.ema, splits, int(state.step), seconds)
+    return Trained(spec, assemble.of_network(state.ema), splits, int(state.step), seconds)
 
 
 def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> Trained:
@@ -237,7 +237,8 @@ def past_films(config: Config, dataset: Dataset, trained: Trained) -> Reference:
     No test film: what a bundle compares with is known when its forecasts begin.
     """
     spec = trained.spec
-    apply = assemble.apply_function(assemble.build_network(config, spec))
+    network = assemble.build_network(config, spec)
+    apply = assemble.evaluation_function(network, config.train.ensemble)
     embed = parallel.compile_evaluation(
         lambda params, batch: apply(params, batch, None)["embedding"]
     )
