@@ -151,6 +151,11 @@ def _check(config: Config) -> None:
         )
     if config.parallel.model_devices > 1 and config.parallel.mode != "sharded":
         raise ConfigError("parallel.model_devices: needs parallel.mode = 'sharded'")
+    if config.train.final_epochs > config.train.epochs:
+        raise ConfigError(
+            f"train.final_epochs: {config.train.final_epochs} are more than train.epochs, "
+            f"{config.train.epochs}, which the schedule is made for"
+        )
     for key in ("l1_groups", "l2_groups", "weight_decay_groups"):
         for group, factor in getattr(config.optimizer, key).items():
             if factor < 0:

@@ -281,6 +281,9 @@ class TrainConfig:
     # they say is averaged (deep ensemble, Lakshminarayanan et al. 2017).
     ensemble: int = bounded(1, low=1, high=64)
     epochs: int = bounded(12, low=1)
+    # A final fit, of `mfp train --refit`: so many epochs of the schedule on train and validation
+    # films together, without validation and without choosing. 0: validation chooses the epoch.
+    final_epochs: int = bounded(0, low=0)
     patience: int = bounded(4, low=1)  # epochs without a better validation loss before stopping
     # Shapes that long texts are padded to: films of like length share a batch, and a batch is
     # padded to the next of this many lengths. One compilation each; 1 pads all to the longest.

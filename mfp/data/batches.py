@@ -67,6 +67,18 @@ class FilmArrays:
             {name: fact[chosen] for name, fact in self.facts.items()},
         )
 
+    def between(self, start: int, stop: int) -> FilmArrays:
+        """Only the films from `start` to before `stop`, as views."""
+        which = slice(start, stop)
+        return FilmArrays(
+            self.ids[which],
+            {name: column[which] for name, column in self.columns.items()},
+            {name: Pool(pool.index[which], pool.content) for name, pool in self.media.items()},
+            {name: truth[which] for name, truth in self.truth.items()},
+            None if self.fill is None else self.fill[which],
+            {name: fact[which] for name, fact in self.facts.items()},
+        )
+
     def text_fill(self, indices: np.ndarray | slice) -> np.ndarray:
         """How full the fullest long text of each film is, 0 to 1 of what is kept of it."""
         if self.fill is not None:

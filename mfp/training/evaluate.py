@@ -87,18 +87,24 @@ def report(
     spec: FeatureSpec,
     splits: dict[str, FilmArrays],
     predictions: dict[str, dict[str, np.ndarray]],
+    joined: int = 0,
 ) -> dict[str, Any]:
     """Metrics of the network on validation and test, and of the baselines on test.
 
     Args:
       splits: train, validation and test films.
       predictions: those of the network on validation and test.
+      joined: of a final fit, how many of the last training films are those of validation. The
+        baselines are fitted on both as well, once validation has chosen their penalty.
     """
-    train, validation, test = splits["train"], splits["validation"], splits["test"]
-    ridge = baselines.ridge(spec, train, validation, [test])[0]
+    train, test = splits["train"], splits["test"]
+    earlier, validation = train, splits.get("validation", test)
+    if joined:
+        earlier = train.between(0, len(train) - joined)
+        validation = train.between(len(train) - joined, len(train))
+    ridge = baselines.ridge(spec, earlier, validation, [test], refit=joined > 0)[0]
     return {
-        "test": metrics.evaluate(test.truth, predictions["test"]),
-        "validation": metrics.evaluate(validation.truth, predictions["validation"]),
+        **{s: metrics.evaluate(splits[s].truth, found) for s, found in predictions.items()},
         "baselines": {
             "mean": metrics.evaluate(test.truth, baselines.mean(train, test)),
             "ridge": metrics.evaluate(test.truth, ridge),

@@ -82,6 +82,7 @@ def _train(
     profile: tuple[int, int] | None,
     processes: Processes,
 ) -> Trained:
+    dataset = dataset.of_run(config.train)
     with processes.first():
         resuming = run.begin(config, dataset)
         if not (resuming and run.features_file.exists()):
@@ -97,6 +98,7 @@ def _train(
     half_life = config.train.recency_half_life_years
     batches = TrainingBatches(splits["train"], size, config.seed, buckets, runner.share, half_life)
     total = batches.per_epoch * config.train.epochs
+    final = batches.per_epoch * config.train.final_epochs  # 0: validation chooses the epoch
 
     network = assemble.build_network(config, spec)
     objective = assemble.objective(config, spec)
@@ -129,8 +131,8 @@ def _train(
         step = int(state.step)
         template, state = on_host(state), runner.place_state(state)
         started = time.perf_counter() - memory.seconds
-        finished = memory.finished(config.train, step, total)
-        progress.begin(step, total, batches.per_epoch, config.train.batch_size)
+        finished = memory.finished(config.train, step, final or total)
+        progress.begin(step, final or total, batches.per_epoch, config.train.batch_size)
         interval = Interval(config.train)
         with (
             Events(run, step) as events,
@@ -154,7 +156,13 @@ def _train(
                 if profiler.ends(step, sums):
                     progress.say(f"the steps up to {step} are traced in {profiler.folder}")
                 epoch_ends = step % batches.per_epoch == 0
-                if epoch_ends:
+                if epoch_ends and final:
+                    losses.read()
+                    meter.pause()
+                    epoch = step // batches.per_epoch
+                    events.speed({"step": step, "epoch": epoch, **meter.take().figures()})
+                    memory.best_step = step if step == final else 0
+                elif epoch_ends:
                     losses.read()
                     meter.pause()
                     predictions, held_out = evaluator(state.ema, splits["validation"])
@@ -176,17 +184,19 @@ def _train(
                     saved = runner.savable(state)
                     finite.check_params(saved.params, step)
                     events.flush()
-                    loss = held_out["loss"] if epoch_ends else None
+                    loss = held_out["loss"] if epoch_ends and not final else None
                     checkpoints.save(saved, asdict(memory), loss)
                     interval.saved()
                     if interval.wait:
                         checkpoints.wait()
                 if stopping:
                     raise Interrupted(stopping, step)
-                finished = memory.finished(config.train, step, total)
-        if checkpoints.best is None:
+                finished = memory.finished(config.train, step, final or total)
+        checkpoints.wait()  # a checkpoint counts once it is whole
+        chosen = checkpoints.last if final else checkpoints.best
+        if chosen is None:
             raise TrainingError(f"{run.path}: no epoch was finished; remove the folder and rerun")
-        best, _ = checkpoints.restore(checkpoints.best, template)
+        best, _ = checkpoints.restore(chosen, template)
     meter.take()
     if meter.total.steps:
         progress.say(str(meter.total))
@@ -207,10 +217,15 @@ def restore_best(run: RunFolder, config: Config) -> tuple[FeatureSpec, TrainStat
     """
     spec = run.read_features()
     with Checkpoints(run.checkpoints) as checkpoints:
-        if checkpoints.best is None:
+        final = config.train.final_epochs > 0
+        chosen = checkpoints.last if final else checkpoints.best
+        if chosen is None:
             raise TrainingError(f"{run.path}: has no finished epoch yet; run mfp train first")
-        state, meta = checkpoints.restore(checkpoints.best, _like(spec, config))
-    return spec, state, Memory(**meta).seconds
+        state, meta = checkpoints.restore(chosen, _like(spec, config))
+    memory = Memory(**meta)
+    if final and memory.best_step != chosen:
+        raise TrainingError(f"{run.path}: the final fit has not ended; run mfp train again")
+    return spec, state, memory.seconds
 
 
 def restore_last(run: RunFolder, config: Config) -> tuple[TrainState, Memory]:
