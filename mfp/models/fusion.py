@@ -27,6 +27,7 @@ class Fusion(nn.Module):
         """Vectors [B, D_m] and presence [B] of each modality -> the fused vector [B, D].
 
         Of several members (`models/ensemble.py`) [B, K, D].
+
         Where presence is 0 the modality's vector changes nothing: a learned one stands for it.
         In training, modalities are hidden at random so that any of them may be missing later.
         """
