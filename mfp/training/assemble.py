@@ -109,12 +109,15 @@ def evaluation_function(network: Network, members: int = 1, config: Config | Non
     if members * shared == 1:
         return apply
 
+    def flat(y: jax.Array) -> jax.Array:  # B may be a symbol, of which no other size is told
+        return y.reshape(y.shape[0], members * shared, *y.shape[3:])
+
     def evaluate(params: Any, batch: Any, key: jax.Array | None) -> Any:
         if members > 1:
             found = jax.vmap(lambda each: apply(each, batch, key))(params)
             everyone = jax.tree.map(_beside, (found["outputs"], found["embedding"]))
             if shared > 1:  # [B, E, K, ...] -> [B, E K, ...]
-                everyone = jax.tree.map(lambda y: y.reshape(len(y), -1, *y.shape[3:]), everyone)
+                everyone = jax.tree.map(flat, everyone)
             found = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), found)
         else:
             found = apply(params, batch, key)
