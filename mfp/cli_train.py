@@ -70,6 +70,12 @@ def _steps(
     help="With --distributed: which one this is, from 0. [env: JAX_PROCESS_ID]",
 )
 @click.option(
+    "--refit",
+    is_flag=True,
+    help="Then train anew on train and validation films, as long as validation chose; in the "
+    "folder refit of the run, whose bundle is of that network.",
+)
+@click.option(
     "--profile",
     metavar="FIRST:LAST",
     callback=_steps,
@@ -88,6 +94,7 @@ def train(
     coordinator: str | None,
     count: int | None,
     index: int | None,
+    refit: bool,
     profile: tuple[int, int] | None,
     compiled: str | None,
 ) -> None:
@@ -106,12 +113,20 @@ def train(
     Examples:
       mfp train
       mfp train --config configs/debug.toml
+      mfp train --refit
       mfp train --table films.csv --set name=mine --set data.split.train_until=2018-12-31
       mfp train --set train.checkpoint_minutes=10 --set train.checkpoint_every=0
       mfp train --run runs/try --profile 10:15       then: tensorboard --logdir runs/try
       mfp train --config configs/gpu.toml --distributed     under srun, or in every pod
     """
+    if refit and distributed:
+        raise click.UsageError(
+            "--refit: is for one process; leave out --distributed, or train the final fit as a "
+            "run of its own with --set train.final_epochs=N"
+        )
     config = load_config(config_path, overrides, table, media)
+    if refit and config.train.final_epochs:
+        raise click.UsageError("--refit: finds train.final_epochs by itself; leave that at 0")
     path = Path(run_path or f"runs/{config.name}")
     from mfp import allocator
 
@@ -121,7 +136,7 @@ def train(
     try:
         with signals.stop_at_once():
             if not distributed:
-                _train(config, path, quiet, profile, compiled, processes.ALONE)
+                _train(config, path, quiet, profile, compiled, processes.ALONE, refit)
                 return
             dead_after = config.parallel.dead_after
             with processes.joined(coordinator, count, index, dead_after) as joined:
@@ -149,11 +164,13 @@ def _train(
     profile: tuple[int, int] | None,
     compiled: str | None,
     processes: Any,
+    refit: bool = False,
 ) -> None:
     """Train, evaluate and export as one process of a run; process 0 writes and speaks."""
     from mfp import manifest
     from mfp.report.progress import TrainingProgress
     from mfp.training import loop, session
+    from mfp.training import refit as refits
     from mfp.training.run import RunFolder
 
     progress = TrainingProgress(quiet=quiet)
@@ -170,6 +187,10 @@ def _train(
         if not run.writer:
             return
         show_report(report)
+        if refit:
+            run, config, trained = refits.refit(run, config, dataset, trained, report, progress)
+            report = session.evaluate_run(run, config, dataset, trained, progress)
+            show_report(report)
         if not run.bundle.exists():
             progress.say("exporting the bundle")
             session.export_run(run, run.bundle, config, dataset, trained, report)

@@ -153,6 +153,17 @@ def _check(config: Config) -> None:
         )
     if config.parallel.model_devices > 1 and config.parallel.mode != "sharded":
         raise ConfigError("parallel.model_devices: needs parallel.mode = 'sharded'")
+    if config.train.final_epochs > config.train.epochs:
+        raise ConfigError(
+            f"train.final_epochs: {config.train.final_epochs} are more than train.epochs, "
+            f"{config.train.epochs}, which the schedule is made for"
+        )
+    for key in ("l1_groups", "l2_groups", "weight_decay_groups"):
+        for group, factor in getattr(config.optimizer, key).items():
+            if factor < 0:
+                raise ConfigError(f"optimizer.{key}.{group}: must be at least 0, got {factor!r}")
+    if config.model.fusion.stochastic_depth and not config.model.fusion.residual:
+        raise ConfigError("model.fusion.stochastic_depth: needs model.fusion.residual of 1 or more")
     if any(width < 1 for width in config.model.fusion.hidden) or not config.model.fusion.hidden:
         raise ConfigError("model.fusion.hidden: must be a list of positive widths")
 

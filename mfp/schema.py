@@ -122,6 +122,7 @@ class HitConfig:
     rating_at_least: float = bounded(7.0, low=0, high=10)
     revenue_at_least_usd: float = bounded(0.0, low=0)
     revenue_over_budget: float = bounded(0.0, low=0)
+    label_smoothing: float = bounded(0.0, low=0, high=1)  # in the loss of training alone
 
 
 @dataclass(frozen=True)
@@ -131,6 +132,7 @@ class VerdictConfig:
     loss_weight: float = bounded(0.0, low=0)
     by: Literal["rating", "revenue_over_budget"] = "rating"
     thresholds: tuple[float, ...] = (5.0, 6.5, 8.0)
+    label_smoothing: float = bounded(0.0, low=0, high=1)
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class SentimentConfig:
     """Whether a review praises (1) or pans (0). Binary cross-entropy."""
 
     loss_weight: float = bounded(0.0, low=0)
+    label_smoothing: float = bounded(0.0, low=0, high=1)
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,9 @@ class TargetsConfig:
     hit: HitConfig = field(default_factory=HitConfig)
     verdict: VerdictConfig = field(default_factory=VerdictConfig)
     sentiment: SentimentConfig = field(default_factory=SentimentConfig)
+    # uncertainty: besides, each loss counts by how well its target can be told, which is learned
+    # (Kendall et al. 2018). Epochs are compared by the fixed weights all the same.
+    weighting: Literal["fixed", "uncertainty"] = "fixed"
 
     @property
     def enabled(self) -> tuple[str, ...]:
@@ -208,6 +214,8 @@ class ImageModelConfig:
 
     widths: tuple[int, ...] = (16, 32, 64)  # channels of each stage; each halves height and width
     blocks: int = bounded(1, low=1)  # residual blocks of each stage
+    # Rate at which the last block is left out of a picture's way, earlier ones less.
+    stochastic_depth: float = bounded(0.0, low=0, high=0.99)
     output: int = bounded(64, low=1)
     dropout: float = bounded(0.3, low=0, high=0.99)
     flip: bool = True  # augmentation in training: mirrored
@@ -236,6 +244,13 @@ class FusionConfig:
     rank: int = bounded(32, low=1)  # bilinear
     heads: int = bounded(4, low=1)  # attention
     hidden: tuple[int, ...] = (256, 128)
+    # Members that share the perceptron and differ in adapters and heads, see models/ensemble.py.
+    members: int = bounded(1, low=1, high=64)
+    ensemble: Literal["tabm", "tabm_mini", "batch"] = "tabm"
+    residual: int = bounded(0, low=0, high=16)  # residual layers after each layer of the perceptron
+    # Residual layers are left out of a film's way at random, the last one at this rate, the first
+    # ones less (Huang et al. 2016).
+    stochastic_depth: float = bounded(0.0, low=0, high=0.99)
     dropout: float = bounded(0.2, low=0, high=0.99)
     # Share of present modalities hidden in training, so that any may be missing later.
     modality_dropout: float = bounded(0.1, low=0, high=0.99)
@@ -268,6 +283,11 @@ class OptimizerConfig:
     clip_norm: float = bounded(1.0, low=0)  # global gradient norm; 0 = no clipping
     l1: float = bounded(0.0, low=0)  # penalty on all weights, in the loss
     l2: float = bounded(0.0, low=0)
+    # Factors of these penalties for parts of the network, by the beginning of their names (table_,
+    # text_, fusion): 0 spares a part, what is not named counts 1.
+    l1_groups: Mapping[str, float] = field(default_factory=dict)
+    l2_groups: Mapping[str, float] = field(default_factory=dict)
+    weight_decay_groups: Mapping[str, float] = field(default_factory=dict)
     ema: float = bounded(0.98, low=0, high=0.99999)  # parameter averaging; 0 = none
 
 
@@ -276,11 +296,20 @@ class TrainConfig:
     """The loop."""
 
     batch_size: int = bounded(256, low=1)
+    # So many networks, each from its own draw, trained on the same batches in one program; what
+    # they say is averaged (deep ensemble, Lakshminarayanan et al. 2017).
+    ensemble: int = bounded(1, low=1, high=64)
     epochs: int = bounded(12, low=1)
+    # A final fit, of `mfp train --refit`: so many epochs of the schedule on train and validation
+    # films together, without validation and without choosing. 0: validation chooses the epoch.
+    final_epochs: int = bounded(0, low=0)
     patience: int = bounded(4, low=1)  # epochs without a better validation loss before stopping
     # Shapes that long texts are padded to: films of like length share a batch, and a batch is
     # padded to the next of this many lengths. One compilation each; 1 pads all to the longest.
     length_buckets: int = bounded(1, low=1, high=16)
+    # In the loss of training, and only there, a film counts half as much as one released so many
+    # years later; 0 counts all alike.
+    recency_half_life_years: float = bounded(0.0, low=0)
     # A batch is computed in so many parts, one after another, and their gradients are added: the
     # same step in less memory.
     accumulate: int = bounded(1, low=1)

@@ -1,8 +1,7 @@
 """How far the network is likely to be off, film by film: a ridge on the log of its errors.
 
-The spread only normalises the conformal scores, so a poor one costs width, never coverage. An
-ensemble's spread between members may stand in its place: `conformal.py` asks for a number above
-0 per film and nothing else.
+The spread only normalises the conformal scores, so a poor one costs width, never coverage. Of an
+ensemble, the log of the deviation between its members is one more feature.
 
 Letters: N films, F features, K folds. Pairs are (film, pattern of missing parts).
 """
@@ -18,15 +17,27 @@ import numpy as np
 # Ridge penalties tried, per unit of weight; the last one is a constant spread.
 _PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 1e9)
 _MOST = float(np.log(3.0))  # the spread of a film is within a third and three times the usual one
+_AGREED = 1e-6  # members that say the same differ by rounding
 _FLOOR = 0.05  # of the errors' deviation, added before the log: an exact hit is luck
+
+
+def with_members(outputs: Mapping[str, Any], deviations: Mapping[str, Any]) -> dict[str, Any]:
+    """Outputs, and beside them the deviation between an ensemble's members as `spread/<target>`."""
+    return {**outputs, **{f"spread/{name}": y for name, y in deviations.items()}}
 
 
 def features(
     outputs: Mapping[str, np.ndarray], embedding: np.ndarray, missing: np.ndarray
 ) -> np.ndarray:
-    """What the spread is read from: the fused vector, the forecasts, what is missing. [N, F]."""
-    forecasts = [outputs[name][..., None] for name in ("rating", "revenue") if name in outputs]
-    parts = [embedding, *forecasts, missing]
+    """What the spread is read from: the fused vector, the forecasts, what is missing. [N, F].
+
+    And the log of the members' deviation of each forecast, where `with_members` put it.
+    """
+    names = [name for name in ("rating", "revenue") if name in outputs]
+    forecasts = [outputs[name][..., None] for name in names]
+    members = [outputs[f"spread/{n}"] for n in names if f"spread/{n}" in outputs]
+    logs = [np.log(np.maximum(deviation, _AGREED))[..., None] for deviation in members]
+    parts = [embedding, *forecasts, missing, *logs]
     return np.concatenate([np.asarray(part, np.float64) for part in parts], axis=-1)
 
 

@@ -67,6 +67,18 @@ class FilmArrays:
             {name: fact[chosen] for name, fact in self.facts.items()},
         )
 
+    def between(self, start: int, stop: int) -> FilmArrays:
+        """Only the films from `start` to before `stop`, as views."""
+        which = slice(start, stop)
+        return FilmArrays(
+            self.ids[which],
+            {name: column[which] for name, column in self.columns.items()},
+            {name: Pool(pool.index[which], pool.content) for name, pool in self.media.items()},
+            {name: truth[which] for name, truth in self.truth.items()},
+            None if self.fill is None else self.fill[which],
+            {name: fact[which] for name, fact in self.facts.items()},
+        )
+
     def text_fill(self, indices: np.ndarray | slice) -> np.ndarray:
         """How full the fullest long text of each film is, 0 to 1 of what is kept of it."""
         if self.fill is not None:
@@ -91,9 +103,7 @@ class FilmArrays:
           share: read only this part of the rows; the parts, one after another, are the batch.
         """
         mine = part(size, share)
-        padded = np.full(size, indices[0], np.intp)
-        padded[: len(indices)] = indices
-        read = padded[mine]
+        read = padded(indices, size, share)
         columns = self.columns
         if buckets > 1 and self.long_texts:
             used = self.text_fill(indices).max()  # of the whole batch: all parts have one shape
@@ -106,6 +116,23 @@ class FilmArrays:
             if name.startswith("weights/"):
                 batch[name][max(0, len(indices) - mine.start) :] = 0
         return batch
+
+
+def padded(indices: np.ndarray, size: int, share: Share = WHOLE) -> np.ndarray:
+    """The film of each row of a share of a batch; the rows after the last film repeat the first."""
+    rows = np.full(size, indices[0], np.intp)
+    rows[: len(indices)] = indices
+    return rows[part(size, share)]
+
+
+def recency(year: np.ndarray, newest: float, half_life: float) -> np.ndarray:
+    """2^-(age / half-life) of films by their year of release, 1 where it is not known. [N].
+
+    Age counts from the newest film. A loss is divided by the sum of a batch's weights, so only
+    the proportions of these count.
+    """
+    age = np.where(np.isnan(year), 0.0, newest - year)
+    return np.exp2(-age / half_life).astype(np.float32)
 
 
 def long_texts(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
@@ -262,16 +289,21 @@ class TrainingBatches:
         seed: int,
         buckets: int = 1,
         share: Share = WHOLE,
+        half_life: float = 0.0,
     ):
         """Args:
           share: `self[k]` is only this part of batch k, of which all parts have the same shapes.
+          half_life: years after which a film weighs half, see `recency`; 0: all weigh alike.
 
         Raises:
           ValueError: `batch_size` cannot be divided into the parts.
         """
         part(batch_size, share)
         self._films, self._size, self._seed, self._buckets = films, batch_size, seed, buckets
-        self._share = share
+        self._share, self._half_life = share, half_life
+        if half_life:
+            years = films.facts["release_year"]
+            self._newest = float(np.max(years, where=~np.isnan(years), initial=0.0))
         self.per_epoch = -(-len(films) // batch_size)
         self._window = _WINDOW if buckets > 1 and films.long_texts else 1
         self._last: tuple[tuple[int, int], list[np.ndarray]] = ((-1, -1), [])
@@ -299,7 +331,16 @@ class TrainingBatches:
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def __getitem__(self, k: int) -> Arrays:
-        return self._films.rows(self.indices(k), self._size, self._buckets, self._share)
+        indices = self.indices(k)
+        batch = self._films.rows(indices, self._size, self._buckets, self._share)
+        if self._half_life:
+            read = padded(indices, self._size, self._share)
+            years = self._films.facts["release_year"][read]
+            factor = recency(years, self._newest, self._half_life)
+            for name in batch:
+                if name.startswith("weights/"):
+                    batch[name] = batch[name] * factor
+        return batch
 
 
 def _chunks(order: np.ndarray, size: int) -> list[np.ndarray]:

@@ -9,12 +9,13 @@ import importlib.util
 import json
 import logging
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
-from mfp.config import ConfigError, DataConfig
+from mfp.config import ConfigError, DataConfig, TrainConfig
 from mfp.data import media
 from mfp.data.sources import Source, open_source
 from mfp.film import Film, Outcome
@@ -27,13 +28,23 @@ class Dataset:
 
     folder: Path
     fingerprint: str  # of source content, split dates and record format
-    splits: dict[str, Films]
+    splits: Mapping[str, Films | Joined]
     rejects: list[dict]  # what could not be used: file, row, id, field, reason
 
     @property
     def count(self) -> int:
         """Films of all splits."""
         return sum(map(len, self.splits.values()))
+
+    def of_run(self, config: TrainConfig) -> Dataset:
+        """The splits of a run: of a final fit, train and validation films are one, in that order.
+
+        What was joined stays so.
+        """
+        if not config.final_epochs or "validation" not in self.splits:
+            return self
+        both = Joined(self.splits["train"], self.splits["validation"])
+        return replace(self, splits={"train": both, "test": self.splits["test"]})
 
 
 class Films(Sequence[tuple[Film, Outcome]]):
@@ -66,6 +77,41 @@ class Films(Sequence[tuple[Film, Outcome]]):
 
     def __iter__(self) -> Iterator[tuple[Film, Outcome]]:
         return (self[i] for i in range(len(self)))
+
+
+class Joined(Sequence[tuple[Film, Outcome]]):
+    """The films of several splits, one after another."""
+
+    def __init__(self, *parts: Sequence[tuple[Film, Outcome]]):
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Film, Outcome]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[Film, Outcome]]: ...
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        part, i = self._place(range(len(self))[index])
+        return part[i]
+
+    def pixels(self, index: int) -> dict[str, bytes]:
+        """The prepared media of a film, as `Films.pixels`."""
+        part, i = self._place(index)
+        return part.pixels(i) if isinstance(part, Films) else {}
+
+    def _place(self, index: int) -> tuple[Sequence[tuple[Film, Outcome]], int]:
+        for part in self._parts:
+            if index < len(part):
+                return part, index
+            index -= len(part)
+        raise IndexError(index)
+
+    def __iter__(self) -> Iterator[tuple[Film, Outcome]]:
+        return chain(*self._parts)
 
 
 def prepare(

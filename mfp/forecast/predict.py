@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mfp.calibration.spread import with_members
 from mfp.data import media as media_files
 from mfp.film import VERDICTS, Film
 from mfp.forecast.bundle import Bundle, open_bundle
@@ -153,7 +154,8 @@ class Forecaster:
             for name, a in inputs.items()
         }
         found = self.bundle.run(padded)
-        outputs = {name: y[: len(films)] for name, y in found["outputs"].items()}
+        everything = with_members(found["outputs"], found.get("spread", {}))
+        outputs = {name: y[: len(films)] for name, y in everything.items()}
         embedding = found["embedding"][: len(films)]
         known = np.sum([inputs[f"present/{name}"] for name in spec.modalities], axis=0)
         bounds: list[dict[str, float]] = [{} for _ in films]

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mfp.config import FusionConfig
+from mfp.models.depth import DropBranch, rate
+from mfp.models.ensemble import MemberDense
 from mfp.models.transformer import TransformerLayer
 
 
@@ -23,6 +25,8 @@ class Fusion(nn.Module):
         self, vectors: Mapping[str, jax.Array], present: Mapping[str, jax.Array], *, train: bool
     ) -> jax.Array:
         """Vectors [B, D_m] and presence [B] of each modality -> the fused vector [B, D].
+
+        Of several members (`models/ensemble.py`) [B, K, D].
 
         Where presence is 0 the modality's vector changes nothing: a learned one stands for it.
         In training, modalities are hidden at random so that any of them may be missing later.
@@ -49,9 +53,28 @@ class Fusion(nn.Module):
             mix = {"gated": self._gated, "bilinear": self._bilinear, "attention": self._attention}
             x = mix[config.kind](tokens_BxMxD, train)
         for i, width in enumerate(config.hidden):
-            x = nn.LayerNorm(name=f"norm_{i}")(nn.Dense(width, name=f"dense_{i}")(x))
+            x = nn.LayerNorm(name=f"norm_{i}")(self._linear(width, f"dense_{i}", i == 0)(x))
             x = nn.Dropout(config.dropout, deterministic=not train)(nn.gelu(x))
+            for j in range(config.residual):
+                x = self._residual(x, i * config.residual + j, train)
         return x
+
+    def _residual(self, x: jax.Array, index: int, train: bool) -> jax.Array:
+        """x + dropout(gelu(W norm(x))), the branch left out at random: of x's own width."""
+        config = self.config
+        y = nn.LayerNorm(name=f"residual_norm_{index}")(x)
+        y = nn.gelu(self._linear(x.shape[-1], f"residual_{index}")(y))
+        y = nn.Dropout(config.dropout, deterministic=not train)(y)
+        count = len(config.hidden) * config.residual
+        drop = DropBranch(rate(config.stochastic_depth, index, count), name=f"drop_{index}")
+        return x + drop(y, train=train, axes=x.ndim - 1)
+
+    def _linear(self, width: int, name: str, first: bool = False) -> nn.Module:
+        """A layer of the perceptron, by all members together where there are several."""
+        config = self.config
+        if config.members == 1:
+            return nn.Dense(width, name=name)
+        return MemberDense(width, config.members, config.ensemble, first, name=name)
 
     def _gated(self, tokens_BxMxD: jax.Array, train: bool) -> jax.Array:
         """Sum of z_m * tanh(token_m), gates z = sigmoid(W [all tokens]) (Arevalo et al. 2017)."""

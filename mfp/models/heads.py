@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mfp.film import VERDICTS
+from mfp.models.ensemble import Kind, MemberDense, SeparateDense
 
 _WIDTH = {"rating": 1, "revenue": 1, "hit": 1, "verdict": len(VERDICTS), "sentiment": 1}
 BINARY = ("hit", "sentiment")  # a single logit
@@ -16,6 +17,8 @@ BINARY = ("hit", "sentiment")  # a single logit
 
 class Heads(nn.Module):
     """Fused vector [B, D] -> outputs: rating, revenue, hit, sentiment [B]; verdict [B, 4].
+
+    Of K members [B, K, D] -> [B, K], [B, K, 4]; what n-grams add is the same for all of them.
 
     Bags of n-grams [B, E] are added to the outputs as a linear model beside the deep one (wide and
     deep, Cheng et al. 2016): what they weigh is not squeezed through the fusion.
@@ -25,19 +28,30 @@ class Heads(nn.Module):
     """
 
     targets: tuple[str, ...]
+    ensemble: Kind = "tabm"  # of members, where there are several
 
     @nn.compact
     def __call__(self, x_BxD: jax.Array, bags: Sequence[jax.Array] = ()) -> dict[str, jax.Array]:
         outputs = {}
+        several = x_BxD.ndim == 3
         for name in self.targets:
-            y = nn.Dense(_WIDTH[name], kernel_init=nn.initializers.zeros, name=name)(x_BxD)
+            y = self._linear(name, x_BxD.shape[1] if several else 1)(x_BxD)
             if bags:
                 # One output: every column counts as it is. Four classes must differ to begin.
                 init = nn.initializers.ones if _WIDTH[name] == 1 else nn.initializers.normal(0.5)
                 wide = nn.Dense(_WIDTH[name], False, kernel_init=init, name=f"{name}_bags")
-                y += wide(jnp.concatenate(bags, axis=-1))
-            outputs[name] = y[:, 0] if _WIDTH[name] == 1 else y
+                y_wide = wide(jnp.concatenate(bags, axis=-1))
+                y += y_wide[:, None] if several else y_wide
+            outputs[name] = y[..., 0] if _WIDTH[name] == 1 else y
         return outputs
+
+    def _linear(self, name: str, members: int) -> nn.Module:
+        width, zeros = _WIDTH[name], nn.initializers.zeros
+        if members == 1:
+            return nn.Dense(width, kernel_init=zeros, name=name)
+        if self.ensemble == "batch":
+            return MemberDense(width, members, "batch", kernel_init=zeros, name=name)
+        return SeparateDense(width, zeros, name=name)
 
 
 def natural_units(
@@ -53,3 +67,29 @@ def natural_units(
         else:
             natural[name] = y * deviation[name] + mean[name]
     return natural
+
+
+def mixture(outputs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """What the members say together: {target: [B, K] or [B, K, C]} -> {target: [B] or [B, C]}.
+
+    Regressions are averaged, and so are probabilities, which come back as logits: the mean of
+    logits would be surer than the members are.
+    """
+    mixed = {}
+    for name, y in outputs.items():
+        if name in BINARY:
+            # log of the mean probability of each class, less what both have in common
+            yes, no = (jax.nn.logsumexp(jax.nn.log_sigmoid(x), axis=1) for x in (y, -y))
+            mixed[name] = yes - no
+        elif name == "verdict":
+            shares = jax.nn.logsumexp(jax.nn.log_softmax(y, axis=-1), axis=1)
+            mixed[name] = shares - jnp.log(y.shape[1])
+        else:
+            mixed[name] = jnp.mean(y, axis=1)
+    return mixed
+
+
+def spread(outputs: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    """The deviation of the members' regressions, in the network's scale: {target: [B]}."""
+    classes = (*BINARY, "verdict")
+    return {name: jnp.std(y, axis=1) for name, y in outputs.items() if name not in classes}

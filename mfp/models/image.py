@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mfp.config import ImageModelConfig
+from mfp.models.depth import DropBranch, rate
 
 # Red, green and blue of posters (mean and deviation of 400 of them, at 64 x 64 pixels).
 MEAN = (0.484, 0.435, 0.406)
@@ -212,9 +213,10 @@ class Block(nn.Module):
 
     channels: int
     stride: int
+    drop: float = 0.0  # how often the branch is left out in training
 
     @nn.compact
-    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+    def __call__(self, x_BxHxWxC: jax.Array, *, train: bool = False) -> jax.Array:
         """[B, H, W, C] -> [B, H / stride, W / stride, channels]."""
         active = nn.relu(Norm(name="norm1")(x_BxHxWxC))
         skip = x_BxHxWxC
@@ -222,7 +224,8 @@ class Block(nn.Module):
             skip = Convolution(self.channels, 1, self.stride, name="skip")(active)
         x = Convolution(self.channels, 3, self.stride, name="conv1")(active)
         x = nn.relu(Norm(name="norm2")(x))
-        return skip + Convolution(self.channels, name="conv2")(x)
+        x = Convolution(self.channels, name="conv2")(x)
+        return skip + DropBranch(self.drop, name="drop")(x, train=train)
 
 
 class ImageEncoder(nn.Module):
@@ -242,10 +245,13 @@ class ImageEncoder(nn.Module):
         if train:
             pixels = augment(self.make_rng("dropout"), pixels, config, self.frames)
         x = Convolution(config.widths[0], name="stem")(normalise(pixels))
+        count = len(config.widths) * config.blocks
         for stage, width in enumerate(config.widths):
             for block in range(config.blocks):
                 stride = 2 if block == 0 else 1
-                x = Block(width, stride, name=f"stage{stage}_block{block}")(x)
+                drop = rate(config.stochastic_depth, stage * config.blocks + block, count)
+                name = f"stage{stage}_block{block}"
+                x = Block(width, stride, drop, name=name)(x, train=train)
         features = nn.relu(Norm(name="norm")(x))
         vector = nn.Dense(config.output, name="output")(jnp.mean(features, axis=(1, 2)))
         return nn.Dropout(config.dropout, deterministic=not train)(vector), features

@@ -46,11 +46,11 @@ class Network(nn.Module):
     def __call__(self, inputs: Mapping[str, jax.Array], *, train: bool = False) -> dict[str, Any]:
         """A batch of films to
 
-        outputs    {target: [B] or [B, 4]}, see `Heads`
+        outputs    {target: [B] or [B, 4]}, see `Heads`; of K members [B, K] or [B, K, 4]
         attention  {input array name: [B, P], [B, T], [B, R, T] or [B, F]}, and reviews [B, R];
                    rows sum to 1 (0 where nothing is)
         maps       {image field: [B, h, w, C]}, the last feature maps
-        embedding  [B, D], the fused vector
+        embedding  [B, D], the fused vector; of K members [B, K, D]
         """
         shape, config = self.shape, self.config
         vectors: dict[str, jax.Array] = {}
@@ -110,5 +110,7 @@ class Network(nn.Module):
         vectors = {name: vector.astype(self.dtype) for name, vector in vectors.items()}
         fused = Fusion(config.fusion, name="fusion")(vectors, present, train=train)
         fused = fused.astype(jnp.float32)
-        outputs = Heads(shape.targets, name="heads")(fused, list(bags.values()))
+        outputs = Heads(shape.targets, config.fusion.ensemble, name="heads")(
+            fused, list(bags.values())
+        )
         return {"outputs": outputs, "attention": attention, "maps": maps, "embedding": fused}

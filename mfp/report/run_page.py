@@ -61,7 +61,7 @@ def render(report: RunReport) -> str:
 
 def _metrics(report: Mapping[str, Any]) -> dict[str, Any]:
     """The network beside the baselines: rows of (label, [(value, whether best)], films)."""
-    columns = {"network": report["test"], **report["baselines"]}
+    columns = tables.columns_of(report)
     rows = []
     for target, metric, label, more in tables.METRICS:
         found = {n: c[target][metric] for n, c in columns.items() if metric in c.get(target, {})}

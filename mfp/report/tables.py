@@ -39,7 +39,7 @@ METRICS = (
 
 def metrics_table(report: Mapping[str, Any]) -> Table:
     """Test metrics of the network beside the baselines, the best of each row in bold."""
-    columns = {"network": report["test"], **report["baselines"]}
+    columns = columns_of(report)
     table = Table(title="held-out test films", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("")
     for name in columns:
@@ -56,6 +56,12 @@ def metrics_table(report: Mapping[str, Any]) -> Table:
             cells.append(Text(text, style="bold" if found.get(name) == best else ""))
         table.add_row(label, *cells, f"{report['test'][target]['n']:,}")
     return table
+
+
+def columns_of(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Metrics of the network, of what it was before a final fit, and of the baselines."""
+    first = {"before refit": report["first"]["test"]} if "first" in report else {}
+    return {"network": report["test"], **first, **report["baselines"]}
 
 
 def missing_table(title: str, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> Table:
@@ -125,6 +131,11 @@ def coverage_sentences(intervals: Mapping[str, Any]) -> list[str]:
         found.append(
             f"hit: log loss {hit['served'].get('log_loss', 0):.3f} as served, within the bounds of "
             f"the intervals; {hit['network'].get('log_loss', 0):.3f} as the network says it."
+        )
+    if intervals.get("calibrated_by") == "first":
+        found.append(
+            "The intervals are calibrated by the errors that the network had on validation films "
+            "before the final fit; what they cover is that of the refitted network on test films."
         )
     for name, reason in intervals.get("without", {}).items():
         found.append(f"{name}: no intervals; {reason}.")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from mfp.config import Config
 from mfp.data.features import FeatureSpec, vocabulary_name
+from mfp.data.targets import TargetSpec
 from mfp.models import heads
 from mfp.models.network import Network, NetworkShape
-from mfp.training.step import Apply, Objective
+from mfp.training.step import UNCERTAINTY, Apply, Objective, ensemble_step, train_step
 
 # (params, inputs) -> outputs in natural units, attention, embedding
 Forecast = Callable[[Any, Mapping[str, jax.Array]], dict[str, Any]]
@@ -46,10 +49,31 @@ def example_inputs(spec: FeatureSpec, batch_size: int = 2) -> dict[str, np.ndarr
     return {name: np.zeros((batch_size, *shape), dtype) for name, (shape, dtype) in shapes}
 
 
-def init_params(network: Network, spec: FeatureSpec, seed: int) -> Any:
-    """Fresh parameters: a function of the seed."""
-    key = jax.random.key(seed)
-    return jax.jit(network.init)(key, example_inputs(spec))["params"]
+def init_params(network: Network, spec: FeatureSpec, seed: int, members: int = 1) -> Any:
+    """Fresh parameters: a function of the seed.
+
+    Of several members (a deep ensemble) with a leading axis; member k is drawn from
+    fold_in(key(seed), k).
+    """
+    key, inputs = jax.random.key(seed), example_inputs(spec)
+    if members == 1:
+        return jax.jit(network.init)(key, inputs)["params"]
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, np.arange(members))
+    return jax.jit(jax.vmap(network.init, in_axes=(0, None)))(keys, inputs)["params"]
+
+
+def with_uncertainty(params: Any, config: Config, spec: FeatureSpec) -> Any:
+    """Parameters of training: those of the network, and log s^2 = 0 of each uncertain target."""
+    if config.targets.weighting == "fixed":
+        return params
+    members = config.train.ensemble
+    zero = jnp.zeros((members,) if members > 1 else ())
+    return {**params, UNCERTAINTY: {name: jnp.copy(zero) for name in spec.targets.names}}
+
+
+def of_network(params: Any) -> Any:
+    """Without what only training knows: what is evaluated, exported and explained."""
+    return {name: module for name, module in params.items() if name != UNCERTAINTY}
 
 
 def apply_function(network: Network, config: Config | None = None) -> Apply:
@@ -72,6 +96,49 @@ def apply_function(network: Network, config: Config | None = None) -> Apply:
     return apply
 
 
+def evaluation_function(network: Network, members: int = 1, config: Config | None = None) -> Apply:
+    """`apply_function`, with the members of an ensemble averaged: as if there were one network.
+
+    Outputs and fused vectors are of the mixture. Where there are several members, `spread` tells
+    the deviation of their regressions, {target: [B]} in the network's scale.
+
+    Args:
+      members: of a deep ensemble, `train.ensemble`; parameters have a leading axis of them.
+    """
+    apply = apply_function(network, config)
+    shared = network.config.fusion.members
+    if members * shared == 1:
+        return apply
+
+    def flat(y: jax.Array) -> jax.Array:  # B may be a symbol, of which no other size is told
+        return y.reshape(y.shape[0], members * shared, *y.shape[3:])
+
+    def evaluate(params: Any, batch: Any, key: jax.Array | None) -> Any:
+        if members > 1:
+            found = jax.vmap(lambda each: apply(each, batch, key))(params)
+            everyone = jax.tree.map(_beside, (found["outputs"], found["embedding"]))
+            if shared > 1:  # [B, E, K, ...] -> [B, E K, ...]
+                everyone = jax.tree.map(flat, everyone)
+            found = jax.tree.map(lambda leaf: jnp.mean(leaf, axis=0), found)
+        else:
+            found = apply(params, batch, key)
+            everyone = found["outputs"], found["embedding"]
+        outputs, embedding = everyone
+        return {
+            **found,
+            "outputs": heads.mixture(outputs),
+            "spread": heads.spread(outputs),
+            "embedding": jnp.mean(embedding, axis=1),
+        }
+
+    return evaluate
+
+
+def _beside(y_ExB: jax.Array) -> jax.Array:
+    """Members as the second axis, [E, B, ...] -> [B, E, ...]."""
+    return jnp.moveaxis(y_ExB, 0, 1)
+
+
 def _cast(params: Any, dtype: Any) -> Any:
     """Parameters in the type of the computation: all but those of the heads."""
     cast = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
@@ -85,16 +152,48 @@ def _is_product(primitive: Any, *_: Any, **__: Any) -> bool:
 
 def objective(config: Config, spec: FeatureSpec) -> Objective:
     weights = {name: getattr(config.targets, name).loss_weight for name in spec.targets.names}
-    return Objective(weights, config.optimizer.l1, config.optimizer.l2)
+    smoothing = {n: getattr(getattr(config.targets, n), "label_smoothing", 0.0) for n in weights}
+    return Objective(
+        weights,
+        config.optimizer.l1,
+        config.optimizer.l2,
+        label_smoothing={name: share for name, share in smoothing.items() if share},
+        uncertainty=config.targets.weighting == "uncertainty",
+        l1_groups=config.optimizer.l1_groups,
+        l2_groups=config.optimizer.l2_groups,
+    )
 
 
-def forecast_function(network: Network, spec: FeatureSpec) -> Forecast:
+def step_function(
+    network: Network, config: Config, spec: FeatureSpec, tx: optax.GradientTransformation
+) -> Callable[..., Any]:
+    """The train step of a config: step(state, batch, key, axis_name=...)."""
+    closures = {
+        "apply": apply_function(network, config),
+        "tx": tx,
+        "objective": objective(config, spec),
+        "ema": config.optimizer.ema,
+        "accumulate": config.train.accumulate,
+    }
+    if config.train.ensemble == 1:
+        return partial(train_step, **closures)
+    return partial(ensemble_step, members=config.train.ensemble, **closures)
+
+
+def in_natural_units(found: Mapping[str, Any], targets: TargetSpec) -> dict[str, Any]:
+    """What a network found, outputs and spread in natural units."""
+    outputs = heads.natural_units(found["outputs"], targets.mean, targets.deviation)
+    if "spread" not in found:
+        return {**found, "outputs": outputs}
+    spread = {name: y * targets.deviation[name] for name, y in found["spread"].items()}
+    return {**found, "outputs": outputs, "spread": spread}
+
+
+def forecast_function(network: Network, spec: FeatureSpec, members: int = 1) -> Forecast:
     """What is exported: forecast(params, inputs) -> natural units, attention, embedding."""
-    apply, targets = apply_function(network), spec.targets
+    apply, targets = evaluation_function(network, members), spec.targets
 
     def forecast(params: Any, inputs: Mapping[str, jax.Array]) -> dict[str, Any]:
-        found = apply(params, inputs, None)
-        natural = heads.natural_units(found["outputs"], targets.mean, targets.deviation)
-        return {**found, "outputs": natural}
+        return in_natural_units(apply(params, inputs, None), targets)
 
     return forecast

@@ -31,12 +31,19 @@ def mean(training: FilmArrays, films: FilmArrays) -> Predictions:
 
 
 def ridge(
-    spec: FeatureSpec, training: FilmArrays, validation: FilmArrays, films: list[FilmArrays]
+    spec: FeatureSpec,
+    training: FilmArrays,
+    validation: FilmArrays,
+    films: list[FilmArrays],
+    refit: bool = False,
 ) -> list[Predictions]:
     """Ridge regression on all inputs of the network: numbers, names as 0/1, words as 0/1.
 
     The penalty of each target is the best on validation. Hit and sentiment are regressed as 0/1
     and clipped to a probability; verdict is left out.
+
+    Args:
+      refit: fit again on training and validation films, with the penalty that was best.
 
     Returns:
       Predictions of each collection of films.
@@ -50,14 +57,19 @@ def ridge(
         middle = float(truth[known].mean())
         design, centred = designs[0][known], truth[known] - middle
         checked = ~np.isnan(validation.truth[name])
-        best, best_error = None, np.inf
+        best, best_error, best_penalty = None, np.inf, _PENALTIES[-1]
         for penalty in _PENALTIES:
             weights = lsqr(design, centred, damp=np.sqrt(penalty), iter_lim=200)[0]
             guess = designs[1][checked] @ weights + middle
             error = float(np.mean((guess - validation.truth[name][checked]) ** 2))
             # Without validation films the strongest penalty is the safe choice.
             if best is None or not error >= best_error:
-                best, best_error = weights, error
+                best, best_error, best_penalty = weights, error, penalty
+        if refit:
+            joined = np.concatenate([truth[known], validation.truth[name][checked]])
+            middle = float(joined.mean())
+            design = sparse.vstack([design, designs[1][checked]], format="csr")
+            best = lsqr(design, joined - middle, damp=np.sqrt(best_penalty), iter_lim=200)[0]
         for held_out, result in zip(designs[2:], results, strict=True):
             guess = held_out @ best + middle
             result[name] = np.clip(guess, 1e-3, 1 - 1e-3) if name in BINARY else guess

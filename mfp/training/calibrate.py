@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,17 +13,17 @@ from mfp.calibration import fitted, patterns
 from mfp.calibration.fitted import Calibration, CalibrationFilms
 from mfp.calibration.hit import HitRules
 from mfp.calibration.patterns import Parts
+from mfp.calibration.spread import with_members
 from mfp.config import Config
 from mfp.data import batches
 from mfp.data.batches import FilmArrays
 from mfp.data.features import FeatureSpec
-from mfp.models import heads
 from mfp.models.network import Network
 from mfp.training import assemble, parallel
 
 # More films tell the quantiles no better; they are taken evenly over the split.
 MAX_FILMS = 5000
-_USED = (*fitted.TARGETS, "hit")
+USED = (*fitted.TARGETS, "hit")
 _FUSED = "embedding"
 
 
@@ -33,10 +34,17 @@ def calibrate(
     params: Any,
     validation: FilmArrays,
     train: FilmArrays,
+    fused: bool = True,
 ) -> tuple[Calibration, CalibrationFilms, list[tuple[np.ndarray, Calibration]]]:
-    """The calibration, the films it rests on, and calibrations of folds (`fitted.fit`)."""
+    """The calibration, the films it rests on, and calibrations of folds (`fitted.fit`).
+
+    Args:
+      fused: whether it may read the fused vector, which is the network's own.
+    """
     chosen = np.linspace(0, len(validation) - 1, min(len(validation), MAX_FILMS)).astype(int)
     films = show(network, spec, config, params, validation.select(np.unique(chosen)), train)
+    if not fused:  # of no variance, so that its weights are 0
+        films = replace(films, embedding=np.zeros_like(films.embedding))
     hit = config.targets.hit
     rules = HitRules(hit.rating_at_least, hit.revenue_at_least_usd, hit.revenue_over_budget)
     predicted = "hit" in spec.targets.names
@@ -56,14 +64,16 @@ def show(
 
     The encoders run once per batch: only what follows the presence masks is computed S times.
     """
-    apply, targets, parts = assemble.apply_function(network), spec.targets, Parts.of(spec)
+    apply = assemble.evaluation_function(network, config.train.ensemble)
+    targets, parts = spec.targets, Parts.of(spec)
 
     def forecast(params: Any, batch: Any, hidden_SxP: jax.Array, shown_SxD: jax.Array) -> Any:
         def one(hidden_P: jax.Array, shown_D: jax.Array) -> Any:
             found = apply(params, parts.hide(batch, hidden_P, shown_D), None)
-            natural = heads.natural_units(found["outputs"], targets.mean, targets.deviation)
-            chosen = {name: natural[name] for name in _USED if name in natural}
-            return {**chosen, _FUSED: found["embedding"]}
+            natural = assemble.in_natural_units(found, targets)
+            outputs = {n: natural["outputs"][n] for n in USED if n in natural["outputs"]}
+            shown = with_members(outputs, natural.get("spread", {}))
+            return {**shown, _FUSED: found["embedding"]}
 
         return jax.vmap(one)(hidden_SxP, shown_SxD)
 
@@ -94,10 +104,10 @@ def show(
         parts.missing(films.columns),
         outputs,
         embedding,
-        {name: films.truth[name] for name in outputs},
+        {name: films.truth[name] for name in outputs if name in USED},
         films.facts["budget_usd"],
         films.facts["release_year"],
-        {name: int((~np.isnan(train.truth[name])).sum()) for name in outputs},
+        {name: int((~np.isnan(train.truth[name])).sum()) for name in outputs if name in USED},
     )
 
 
@@ -111,6 +121,6 @@ def key_parts(outputs: Mapping[str, np.ndarray], deviation: Mapping[str, float])
     moved: np.ndarray = sum(
         np.sqrt(np.mean((y[1:] - y[0]) ** 2, axis=1)) / deviation.get(name, 1.0)
         for name, y in outputs.items()
-        if name != _FUSED
+        if name in USED
     )
     return tuple(sorted(np.argsort(-moved, kind="stable")[: patterns.MAX_KEYS].tolist()))

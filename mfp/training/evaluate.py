@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 import mfp
+from mfp.calibration.spread import with_members
 from mfp.config import Config
 from mfp.data import batches
 from mfp.data.batches import FilmArrays
 from mfp.data.features import FeatureSpec
-from mfp.models import heads
 from mfp.models.network import Network
 from mfp.training import assemble, baselines, losses, metrics, parallel
 from mfp.training.parallel import Runner
@@ -36,14 +36,14 @@ class Evaluator:
 
     @classmethod
     def build(cls, network: Network, spec: FeatureSpec, config: Config) -> Evaluator:
-        apply, targets = assemble.apply_function(network, config), spec.targets
+        apply = assemble.evaluation_function(network, config.train.ensemble, config)
         runner = parallel.evaluation_runner(config.parallel, config.train.batch_size)
 
         def evaluate(params, batch):
             found = apply(params, batch, None)
-            outputs = found["outputs"]
-            natural = heads.natural_units(outputs, targets.mean, targets.deviation)
-            return natural, found["embedding"], losses.target_losses(outputs, batch)
+            natural = assemble.in_natural_units(found, spec.targets)
+            outputs = with_members(natural["outputs"], natural.get("spread", {}))
+            return outputs, found["embedding"], losses.target_losses(found["outputs"], batch)
 
         return cls(
             runner,
@@ -65,6 +65,7 @@ class Evaluator:
     ) -> tuple[dict[str, np.ndarray], np.ndarray, dict[str, float]]:
         """Predictions as above, fused vectors [N, E], and mean losses.
 
+        Predictions of an ensemble also hold the members' spread, see `calibration/spread.py`.
         Each process computes its share of every batch, and all get the whole.
         """
         whole: dict[str, np.ndarray] = {}
@@ -86,18 +87,24 @@ def report(
     spec: FeatureSpec,
     splits: dict[str, FilmArrays],
     predictions: dict[str, dict[str, np.ndarray]],
+    joined: int = 0,
 ) -> dict[str, Any]:
     """Metrics of the network on validation and test, and of the baselines on test.
 
     Args:
       splits: train, validation and test films.
       predictions: those of the network on validation and test.
+      joined: of a final fit, how many of the last training films are those of validation. The
+        baselines are fitted on both as well, once validation has chosen their penalty.
     """
-    train, validation, test = splits["train"], splits["validation"], splits["test"]
-    ridge = baselines.ridge(spec, train, validation, [test])[0]
+    train, test = splits["train"], splits["test"]
+    earlier, validation = train, splits.get("validation", test)
+    if joined:
+        earlier = train.between(0, len(train) - joined)
+        validation = train.between(len(train) - joined, len(train))
+    ridge = baselines.ridge(spec, earlier, validation, [test], refit=joined > 0)[0]
     return {
-        "test": metrics.evaluate(test.truth, predictions["test"]),
-        "validation": metrics.evaluate(validation.truth, predictions["validation"]),
+        **{s: metrics.evaluate(splits[s].truth, found) for s, found in predictions.items()},
         "baselines": {
             "mean": metrics.evaluate(test.truth, baselines.mean(train, test)),
             "ridge": metrics.evaluate(test.truth, ridge),

@@ -38,7 +38,7 @@ def forecasts(
     test = trained.splits["test"]
     params = evaluator.runner.place_for_evaluation(trained.params)
     outputs, embedding, _ = evaluator.everything(params, test)
-    found, low, high = dict(outputs), {}, {}
+    found, low, high = {name: outputs[name] for name in test.truth}, {}, {}
     values = run.read_calibration()
     if values:
         try:

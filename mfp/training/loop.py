@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import jax
@@ -22,7 +21,7 @@ from mfp.data.fit import fit
 from mfp.data.history import HistoryTable
 from mfp.data.history_files import open_table
 from mfp.report.progress import TrainingProgress
-from mfp.training import assemble, finite, metrics, optim, programs, signals
+from mfp.training import assemble, finite, groups, metrics, optim, programs, signals
 from mfp.training.checkpoint import Checkpoints, Interval
 from mfp.training.evaluate import Evaluator
 from mfp.training.events import Events
@@ -35,7 +34,7 @@ from mfp.training.processes import ALONE, Processes
 from mfp.training.profiler import Profiler
 from mfp.training.run import RunFolder, write_json
 from mfp.training.signals import Interrupted
-from mfp.training.step import TrainState, init_state, train_step
+from mfp.training.step import TrainState, init_state
 from mfp.training.step_losses import StepLosses
 from mfp.training.vectors import start_from_vectors
 
@@ -85,6 +84,7 @@ def _train(
     profile: tuple[int, int] | None,
     processes: Processes,
 ) -> Trained:
+    dataset = dataset.of_run(config.train)
     with processes.first():
         resuming = run.begin(config, dataset)
         if not (resuming and run.features_file.exists()):
@@ -98,8 +98,10 @@ def _train(
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
     size, buckets = config.train.batch_size, config.train.length_buckets
     runner = Runner(config.parallel, size, config.train.accumulate)
-    batches = TrainingBatches(splits["train"], size, config.seed, buckets, runner.share)
+    half_life = config.train.recency_half_life_years
+    batches = TrainingBatches(splits["train"], size, config.seed, buckets, runner.share, half_life)
     total = batches.per_epoch * config.train.epochs
+    final = batches.per_epoch * config.train.final_epochs  # 0: validation chooses the epoch
 
     network = assemble.build_network(config, spec)
     objective = assemble.objective(config, spec)
@@ -107,24 +109,19 @@ def _train(
     rates = np.asarray(jax.vmap(optim.schedule(config.optimizer, total))(np.arange(total)))
     meter = Meter()
     step_function = programs.StepPrograms(
-        partial(
-            train_step,
-            apply=assemble.apply_function(network, config),
-            tx=tx,
-            objective=objective,
-            ema=config.optimizer.ema,
-            accumulate=config.train.accumulate,
-        ),
+        assemble.step_function(network, config, spec, tx),
         runner.compile,
         shapes=buckets,
         films=len(splits["train"]) / batches.per_epoch,
         meter=meter,
     )
     evaluator = Evaluator.build(network, spec, config)
-    params = assemble.init_params(network, spec, config.seed)
+    params = assemble.init_params(network, spec, config.seed, config.train.ensemble)
+    groups.check(config.optimizer, params)
     params = start_from_vectors(params, spec, config)
     params = start_from_naive_bayes(params, spec, splits["train"], config)
-    state = init_state(params, tx)
+    params = assemble.with_uncertainty(params, config, spec)
+    state = init_state(params, tx, config.train.ensemble)
     key = runner.place_key(jax.random.key(config.seed))
 
     # From here on a signal is obeyed where the loop says so, and nowhere else.
@@ -137,8 +134,8 @@ def _train(
         step = int(state.step)
         template, state = on_host(state), runner.place_state(state)
         started = time.perf_counter() - memory.seconds
-        finished = memory.finished(config.train, step, total)
-        progress.begin(step, total, batches.per_epoch, config.train.batch_size)
+        finished = memory.finished(config.train, step, final or total)
+        progress.begin(step, final or total, batches.per_epoch, config.train.batch_size)
         interval = Interval(config.train)
         with (
             Events(run, step) as events,
@@ -162,7 +159,13 @@ def _train(
                 if profiler.ends(step, sums):
                     progress.say(f"the steps up to {step} are traced in {profiler.folder}")
                 epoch_ends = step % batches.per_epoch == 0
-                if epoch_ends:
+                if epoch_ends and final:
+                    losses.read()
+                    meter.pause()
+                    epoch = step // batches.per_epoch
+                    events.speed({"step": step, "epoch": epoch, **meter.take().figures()})
+                    memory.best_step = step if step == final else 0
+                elif epoch_ends:
                     losses.read()
                     meter.pause()
                     predictions, held_out = evaluator(state.ema, splits["validation"])
@@ -184,21 +187,23 @@ def _train(
                     saved = runner.savable(state)
                     finite.check_params(saved.params, step)
                     events.flush()
-                    loss = held_out["loss"] if epoch_ends else None
+                    loss = held_out["loss"] if epoch_ends and not final else None
                     checkpoints.save(saved, asdict(memory), loss)
                     interval.saved()
                     if interval.wait:
                         checkpoints.wait()
                 if stopping:
                     raise Interrupted(stopping, step)
-                finished = memory.finished(config.train, step, total)
-        if checkpoints.best is None:
+                finished = memory.finished(config.train, step, final or total)
+        checkpoints.wait()  # a checkpoint counts once it is whole
+        chosen = checkpoints.last if final else checkpoints.best
+        if chosen is None:
             raise TrainingError(f"{run.path}: no epoch was finished; remove the folder and rerun")
-        best, _ = checkpoints.restore(checkpoints.best, template)
+        best, _ = checkpoints.restore(chosen, template)
     meter.take()
     if meter.total.steps:
         progress.say(str(meter.total))
-    return Trained(spec, best.ema, splits, int(best.step), memory.seconds)
+    return Trained(spec, assemble.of_network(best.ema), splits, int(best.step), memory.seconds)
 
 
 def past_films(config: Config, dataset: Dataset) -> HistoryTable | None:
@@ -226,10 +231,15 @@ def restore_best(run: RunFolder, config: Config) -> tuple[FeatureSpec, TrainStat
     """
     spec = run.read_features()
     with Checkpoints(run.checkpoints) as checkpoints:
-        if checkpoints.best is None:
+        final = config.train.final_epochs > 0
+        chosen = checkpoints.last if final else checkpoints.best
+        if chosen is None:
             raise TrainingError(f"{run.path}: has no finished epoch yet; run mfp train first")
-        state, meta = checkpoints.restore(checkpoints.best, _like(spec, config))
-    return spec, state, Memory(**meta).seconds
+        state, meta = checkpoints.restore(chosen, _like(spec, config))
+    memory = Memory(**meta)
+    if final and memory.best_step != chosen:
+        raise TrainingError(f"{run.path}: the final fit has not ended; run mfp train again")
+    return spec, state, memory.seconds
 
 
 def restore_last(run: RunFolder, config: Config) -> tuple[TrainState, Memory]:
@@ -243,5 +253,7 @@ def restore_last(run: RunFolder, config: Config) -> tuple[TrainState, Memory]:
 
 def _like(spec: FeatureSpec, config: Config) -> TrainState:
     """A state of the shapes of a run's."""
-    params = assemble.init_params(assemble.build_network(config, spec), spec, config.seed)
-    return init_state(params, optim.optimizer(config.optimizer, 1))
+    network, members = assemble.build_network(config, spec), config.train.ensemble
+    params = assemble.init_params(network, spec, config.seed, members)
+    params = assemble.with_uncertainty(params, config, spec)
+    return init_state(params, optim.optimizer(config.optimizer, 1), members)

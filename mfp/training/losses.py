@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from mfp.models.heads import BINARY
+from mfp.training import groups
 
 SumAndWeight = tuple[jax.Array, jax.Array]
 
@@ -51,32 +52,75 @@ def softmax_cross_entropy(logits: jax.Array, label: jax.Array, weight: jax.Array
     return jnp.sum(weight * (log_total - chosen)), jnp.sum(weight)
 
 
-def l1(params: Any) -> jax.Array:
-    """Sum of |w| over weight matrices and embeddings; biases and scales are not penalised."""
+def l1(params: Any, factors: Mapping[str, float] = groups.ALL_ALIKE) -> jax.Array:
+    """Sum of |w| over weight matrices and embeddings; biases and scales are not penalised.
+
+    `factors` of groups multiply, see `groups.factors`.
+    """
     # |w| as w sign(w): its gradient at 0 is 0, where that of jnp.abs is 1.
-    return sum((jnp.sum(w * jnp.sign(w)) for w in _weights(params)), start=jnp.zeros(()))
+    parts = (f * jnp.sum(w * jnp.sign(w)) for f, w in _weights(params, factors))
+    return sum(parts, start=jnp.zeros(()))
 
 
-def l2(params: Any) -> jax.Array:
+def l2(params: Any, factors: Mapping[str, float] = groups.ALL_ALIKE) -> jax.Array:
     """Half the sum of w^2 over weight matrices and embeddings (gradient: w itself)."""
-    return sum((0.5 * jnp.sum(w**2) for w in _weights(params)), start=jnp.zeros(()))
+    parts = (f * 0.5 * jnp.sum(w**2) for f, w in _weights(params, factors))
+    return sum(parts, start=jnp.zeros(()))
 
 
-def _weights(params: Any) -> list[jax.Array]:
-    return [leaf for leaf in jax.tree.leaves(params) if leaf.ndim >= 2]
+def _weights(params: Any, factors: Mapping[str, float]) -> list[tuple[float, jax.Array]]:
+    """What is penalised, each with its factor."""
+    found = zip(
+        jax.tree.leaves(groups.factors(params, factors)), jax.tree.leaves(params), strict=True
+    )
+    return [(factor, leaf) for factor, leaf in found if factor]
+
+
+def smoothed_cross_entropy(
+    logits: jax.Array, label: jax.Array, weight: jax.Array, smoothing: float
+) -> SumAndWeight:
+    """`softmax_cross_entropy` with a share of each label spread evenly over all classes.
+
+    Label smoothing (Szegedy et al. 2016): the truth of class c is 1 - e + e / C, that of every
+    other e / C. [B, C], int [B], [B] -> ([], []).
+    """
+    total, weights = softmax_cross_entropy(logits, label, weight)
+    classes = range(logits.shape[-1])
+    each = [softmax_cross_entropy(logits, jnp.full_like(label, c), weight)[0] for c in classes]
+    return (1 - smoothing) * total + smoothing * sum(each) / len(classes), weights
 
 
 def target_losses(
-    outputs: Mapping[str, jax.Array], batch: Mapping[str, jax.Array]
+    outputs: Mapping[str, jax.Array],
+    batch: Mapping[str, jax.Array],
+    smoothing: Mapping[str, float] = groups.ALL_ALIKE,
 ) -> dict[str, SumAndWeight]:
-    """The loss of every target of a batch, as (sum, weight)."""
+    """The loss of every target of a batch, as (sum, weight).
+
+    Where outputs have an axis of K members, [B, K] or [B, K, C], every member has a loss of its
+    own, and their mean is the loss.
+
+    Args:
+      smoothing: of the labels of some targets, 0 to 1: what of a label is spread evenly.
+    """
     losses = {}
     for name, y in outputs.items():
         target, weight = batch[f"targets/{name}"], batch[f"weights/{name}"]
+        if y.ndim > target.ndim + (name == "verdict"):
+            members = y.shape[1]  # a row of each member and film, which counts 1 / K
+            y = y.reshape(-1, *y.shape[2:])
+            target, weight = jnp.repeat(target, members), jnp.repeat(weight / members, members)
+        share = smoothing.get(name, 0.0)
         if name in BINARY:
+            if share:
+                target = (1 - share) * target + share / 2
             losses[name] = binary_cross_entropy(y, target, weight)
         elif name == "verdict":
-            losses[name] = softmax_cross_entropy(y, target.astype(jnp.int32), weight)
+            label = target.astype(jnp.int32)
+            if share:
+                losses[name] = smoothed_cross_entropy(y, label, weight, share)
+            else:
+                losses[name] = softmax_cross_entropy(y, label, weight)
         else:
             losses[name] = squared_error(y, target, weight)
     return losses

@@ -24,5 +24,8 @@ class Memory:
             self.best_loss, self.best_step = loss, step
 
     def finished(self, config: TrainConfig, step: int, total: int) -> bool:
-        """Whether all steps are done, or validation has been getting no better for too long."""
+        """Whether all steps are done, or validation has been getting no better for too long.
+
+        A final fit sees no validation, and then its last step counts as the best.
+        """
         return step >= total or self.stale_epochs >= config.patience

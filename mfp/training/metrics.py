@@ -84,6 +84,8 @@ def evaluate(
     """
     found = {}
     for name, pred in predictions.items():
+        if name not in truth:  # an ensemble also tells its members' spread
+            continue
         known = ~np.isnan(truth[name])
         if known.any():
             scores = BY_TARGET[name](truth[name][known], np.asarray(pred, np.float64)[known])

@@ -37,7 +37,7 @@ def evaluate_subsets(
     Returns:
       [{"present": modalities, "metrics": {target: metrics}}], the full subset first.
     """
-    apply, targets = assemble.apply_function(network), spec.targets
+    apply, targets = assemble.evaluation_function(network, config.train.ensemble), spec.targets
     shown = subsets(spec.modalities)
     masks = np.array([[m in subset for m in spec.modalities] for subset in shown], np.float32)
 

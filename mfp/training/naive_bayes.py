@@ -66,6 +66,8 @@ def start_from_naive_bayes(
         ids = films.columns[f"ngrams/{field}"].reshape(len(films), -1)
         ratios = log_count_ratios(ids, target, weight, text.ngram_size)
         module = f"text_{field}"
-        ngrams = {**params[module]["ngrams"], "scale": jnp.asarray(_PACE * ratios)}
+        scale = params[module]["ngrams"]["scale"]  # of a deep ensemble [E, size]
+        scale = jnp.broadcast_to(jnp.asarray(_PACE * ratios), scale.shape)
+        ngrams = {**params[module]["ngrams"], "scale": scale}
         changed[module] = {**params[module], "ngrams": ngrams}
     return changed

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
-import jax.numpy as jnp
 import optax
 
 from mfp.config import OptimizerConfig
+from mfp.training import groups
 
 
 def schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
@@ -30,9 +33,18 @@ def optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransf
         rule = optax.sgd(rate, momentum=config.momentum or None)
     elif config.name == "adam":
         rule = optax.adam(rate, config.beta1, config.beta2)
-    else:
+    elif not config.weight_decay_groups:
         rule = optax.adamw(
             rate, config.beta1, config.beta2, weight_decay=config.weight_decay, mask=_decayed
+        )
+    else:
+        rule = optax.chain(
+            optax.scale_by_adam(config.beta1, config.beta2),
+            *(
+                optax.add_decayed_weights(factor * config.weight_decay, _counted(config, factor))
+                for factor in sorted({1.0, *config.weight_decay_groups.values()} - {0.0})
+            ),
+            optax.scale_by_learning_rate(rate),
         )
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     return optax.chain(clip, rule)
@@ -40,4 +52,14 @@ def optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransf
 
 def _decayed(params):
     """Weight decay applies to matrices and embeddings, not to biases and scales."""
-    return jax.tree.map(lambda leaf: jnp.ndim(leaf) >= 2, params)
+    return jax.tree_util.tree_map_with_path(groups.is_weight, params)
+
+
+def _counted(config: OptimizerConfig, factor: float) -> Callable[[Any], Any]:
+    """Which parameters decay by a factor, as a function of them."""
+
+    def mask(params: Any) -> Any:
+        found = groups.factors(params, config.weight_decay_groups)
+        return jax.tree.map(lambda each: each == factor, found)
+
+    return mask

@@ -40,6 +40,7 @@ class RunFolder:
         self.tensorboard = path / "tensorboard"
         self.metrics_file = path / "metrics.json"
         self.calibration_file = path / "calibration.json"
+        self.first_file = path / "first.json"  # of a final fit: metrics of the run it followed
         self.bundle = path / "bundle"
         self._claimed = False
 

@@ -15,7 +15,7 @@ import numpy as np
 from mfp.calibration.fitted import DEFAULT_LEVEL, TARGETS, Calibration
 from mfp.config import Config, ConfigError
 from mfp.data import batches, columns
-from mfp.data.dataset import Dataset, Films
+from mfp.data.dataset import Dataset, Films, Joined
 from mfp.data.reference import PastFilm, Reference
 from mfp.dates import PartialDate
 from mfp.film import FIELDS, Film
@@ -55,8 +55,9 @@ def restore_trained(
     spec = loop.with_past_films(spec, config, dataset)
     progress = progress or TrainingProgress(quiet=True)
     with progress.counting("transforming films", dataset.count) as count:
-        splits = columns.open_splits(dataset, spec, config.targets, count.advance)
-    return Trained(spec, state.ema, splits, int(state.step), seconds)
+        films = dataset.of_run(config.train)
+        splits = columns.open_splits(films, spec, config.targets, count.advance)
+    return Trained(spec, assemble.of_network(state.ema), splits, int(state.step), seconds)
 
 
 def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> Trained:
@@ -78,7 +79,7 @@ def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> Trai
         )
     compare, limit = _COMPARISONS[match["sign"]], float(match["number"])
     splits = dict(trained.splits)
-    for name in ("validation", "test"):
+    for name in [name for name in ("validation", "test") if name in splits]:
         chosen = []
         for i, (film, outcome) in enumerate(dataset.splits[name]):
             source: Any = film if match["field"] in fields else outcome
@@ -134,12 +135,17 @@ def evaluate_run(
     Saved to metrics.json, with the calibration in calibration.json and coverage.png. Unsaved
     (films chosen by a condition) it judges the calibration of the run and fits none. All processes
     of a run predict; only the one that writes goes on to metrics, others get {}.
+
+    A final fit has no validation films: it is judged with the calibration that it was given
+    (`refit.py`), and reported beside the fit that it followed.
     """
     progress.say("evaluating on held-out later films, and fitting the baselines on the same rows")
     network = assemble.build_network(config, trained.spec)
     evaluator = evaluate.Evaluator.build(network, trained.spec, config)
     placed = evaluator.runner.place_for_evaluation(trained.params)
-    found = {s: evaluator.everything(placed, trained.splits[s]) for s in ("validation", "test")}
+    final = config.train.final_epochs > 0
+    judged = ("test",) if final else ("validation", "test")
+    found = {s: evaluator.everything(placed, trained.splits[s]) for s in judged}
     frozen = None
     if trained.spec.history and save:
         until = PartialDate.parse(config.data.split.validation_until).last_day()
@@ -149,17 +155,23 @@ def evaluate_run(
         return {}
     predictions = {s: outputs for s, (outputs, *_) in found.items()}
     params = parallel.to_device(trained.params)
-    report = evaluate.report(trained.spec, trained.splits, predictions)
+    joined = len(trained.splits["train"]) - len(dataset.splits["train"]) if final else 0
+    report = evaluate.report(trained.spec, trained.splits, predictions, joined)
     if frozen is not None:
         report["test_with_frozen_histories"] = metrics.evaluate(
             trained.splits["test"].truth, frozen
         )
-    calibration, held_out = _calibration(run, config, trained, network, params, fit=save)
+    fit = save and not final
+    calibration, held_out = _calibration(run, config, trained, network, params, fit)
     if calibration is not None:
         outputs, embedding, _ = found["test"]
         report["intervals"] = coverage.report(
             calibration, trained.splits["test"], outputs, embedding, held_out, DEFAULT_LEVEL
         )
+    if run.first_file.exists():
+        report["first"] = run.read_json("first.json", "run: mfp train --refit")
+        if "intervals" in report:
+            report["intervals"]["calibrated_by"] = "first"
     report["fingerprint"] = dataset.fingerprint
     report["seconds"] = round(trained.seconds, 3)
     report["versions"] = evaluate.versions()
@@ -202,6 +214,7 @@ def export_run(
     report: dict[str, Any],
 ) -> None:
     """Write the bundle of a run. Raises ExportError where the folder exists."""
+    dataset = dataset.of_run(config.train)
     card = {
         "source": config.data.source,
         "fingerprint": dataset.fingerprint,
@@ -215,9 +228,15 @@ def export_run(
         "as_of": config.as_of,
         "ranges": ranges(trained.splits["train"].facts),
     }
-    scores = {name: report[name] for name in ("test", "validation", "baselines")}
-    beside = ("intervals", "test_with_frozen_histories")
-    scores |= {name: report[name] for name in beside if name in report}
+    told = (
+        "test",
+        "validation",
+        "baselines",
+        "first",
+        "intervals",
+        "test_with_frozen_histories",
+    )
+    scores = {name: report[name] for name in told if name in report}
     calibration = run.read_calibration()
     reference = past_films(config, dataset, trained)
     export.write_bundle(
@@ -241,7 +260,7 @@ def ranges(facts: dict[str, np.ndarray]) -> dict[str, list[float]]:
     return found
 
 
-def _released(films: Films) -> list[str]:
+def _released(films: Films | Joined) -> list[str]:
     """The first and the last release date; nothing where no film has one."""
     dates = [film.release_date for film, _ in films if film.release_date is not None]
     ordered = sorted(dates, key=lambda date: (date.first_day(), date.last_day()))
@@ -251,17 +270,19 @@ def _released(films: Films) -> list[str]:
 def past_films(config: Config, dataset: Dataset, trained: Trained) -> Reference:
     """The training and validation films with their outcomes and fused vectors.
 
-    No test film: what a bundle compares with is known when its forecasts begin.
+    Of a final fit they are one split. No test film: what a bundle compares with is known when its
+    forecasts begin.
     """
     spec = trained.spec
-    apply = assemble.apply_function(assemble.build_network(config, spec))
+    network = assemble.build_network(config, spec)
+    apply = assemble.evaluation_function(network, config.train.ensemble)
     embed = parallel.compile_evaluation(
         lambda params, batch: apply(params, batch, None)["embedding"]
     )
     params = parallel.to_device(trained.params)
     films: list[PastFilm | None] = []
     vectors = []
-    for name in ("train", "validation"):
+    for name in [name for name in ("train", "validation") if name in dataset.splits]:
         pairs = dataset.splits[name]
         films += [PastFilm.of(film, o, spec.targets.names, config.targets) for film, o in pairs]
         for batch, indices in batches.once(trained.splits[name], config.train.batch_size):

@@ -32,7 +32,7 @@ def start_from_vectors(params: Any, spec: FeatureSpec, config: Config) -> Any:
         table = np.array(leaf)
         for i, word in spec.texts[field].words.items():
             if word in found:
-                table[i] = found[word]
+                table[..., i, :] = found[word]  # of every member of a deep ensemble
         return jax.numpy.asarray(table)
 
     return jax.tree_util.tree_map_with_path(replace, params)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mfp.calibration import fitted, hit
+from mfp.calibration import fitted, hit, spread
 from mfp.calibration.fitted import Calibration, CalibrationFilms
 from mfp.calibration.hit import HitRules
 from mfp.calibration.patterns import Parts, combinations
@@ -126,3 +127,30 @@ def test_what_is_no_calibration_is_refused(fit, change):
     values = fit[0].to_json() | change
     with pytest.raises(ValueError, match="not a calibration"):
         Calibration.from_json(values, SPEC)
+
+
+def test_the_deviation_of_members_is_one_more_feature():
+    outputs = {"rating": np.array([6.0, 7.0]), "hit": np.array([0.1, 0.2])}
+    embedding, missing = np.ones((2, 3)), np.zeros((2, 4))
+    plain = spread.features(outputs, embedding, missing)
+    told = spread.with_members(outputs, {"rating": np.array([np.e, 0.0])})
+    found = spread.features(told, embedding, missing)
+    np.testing.assert_array_equal(found[:, :-1], plain)
+    np.testing.assert_allclose(found[:, -1], [1.0, np.log(1e-6)])
+
+
+def test_members_that_disagree_widen_the_interval():
+    """The members' deviation is that of the errors: found, and served to the film."""
+    rng = np.random.default_rng(1)
+    films = calibration_films(800)
+    deviation = np.exp(rng.normal(0, 0.5, 800))
+    shape = films.outputs["rating"].shape
+    rating = films.truth["rating"] + rng.normal(size=shape) * deviation
+    outputs = spread.with_members({"rating": rating}, {"rating": np.tile(deviation, (shape[0], 1))})
+    films = replace(films, outputs=outputs, truth={"rating": films.truth["rating"]})
+    calibration, _ = fitted.fit(films, PARTS, None)
+    calibration = Calibration.from_json(json.loads(json.dumps(calibration.to_json())), SPEC)
+    two = spread.with_members({"rating": np.array([6.0, 6.0])}, {"rating": np.array([0.5, 1.5])})
+    found = calibration.distributions(two, np.zeros((2, 3)), np.zeros((2, len(PARTS.names)), bool))
+    low, high = found["rating"].interval(0.9)
+    assert 2 < (high - low)[1] / (high - low)[0] < 4

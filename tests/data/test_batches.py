@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from conftest import ROOT
@@ -222,3 +224,29 @@ def test_batches_of_many_windows_see_every_film_once_in_like_lengths():
         assert abs(np.corrcoef(middles, np.arange(32))[0, 1]) < 0.6
         orders.append(np.concatenate(which))
     assert (orders[0] != orders[1]).any()
+
+
+def test_recency_by_hand():
+    years = np.array([2000.0, 1990.0, 1980.0, np.nan])
+    np.testing.assert_allclose(batches.recency(years, 2000.0, 10.0), [1, 0.5, 0.25, 1])
+
+
+def test_older_films_weigh_less_in_training_batches():
+    half = 10.0
+    years = np.arange(1980.0, 2000.0)
+    films = dataclasses.replace(numbered(20), facts={"release_year": years})
+    plain, recent = (TrainingBatches(films, 8, 0, half_life=h) for h in (0.0, half))
+    for k in (0, plain.per_epoch - 1):  # the last is padded
+        a, b, rows = plain[k], recent[k], plain.indices(k)
+        expected = 2.0 ** (-(np.nanmax(years) - years[rows]) / half)
+        for name in a:
+            if name.startswith("weights/"):
+                np.testing.assert_allclose(b[name][: len(rows)], a[name][: len(rows)] * expected)
+                np.testing.assert_array_equal(b[name][len(rows) :], 0)
+            else:
+                np.testing.assert_array_equal(a[name], b[name])
+    np.testing.assert_array_equal(films.columns["weights/rating"], 1)
+    for i in range(2):
+        part = TrainingBatches(films, 8, 0, share=(i, 2), half_life=half)
+        for name, rows in part[0].items():
+            np.testing.assert_array_equal(rows, recent[0][name][4 * i : 4 * i + 4])

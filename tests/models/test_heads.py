@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mfp.models.heads import Heads, natural_units
+from mfp.models.heads import Heads, mixture, natural_units, spread
 
 TARGETS = ("rating", "revenue", "hit", "verdict", "sentiment")
 
@@ -62,3 +62,23 @@ def test_bags_are_a_linear_model_beside_the_deep_one():
     np.testing.assert_allclose(outputs["hit"], [8.0, 13.0], rtol=1e-6)  # untrained: their sum
     kernel = params["params"]["verdict_bags"]["kernel"]
     np.testing.assert_allclose(outputs["verdict"], np.concatenate(bags, 1) @ kernel, rtol=1e-5)
+
+
+def test_members_say_together_the_mean_of_what_they_say():
+    outputs = {
+        "rating": jnp.array([[-1.0, 2.0], [0.0, 0.0]]),
+        "hit": jnp.log(jnp.array([[3.0, 1 / 3], [9.0, 1.0]])),  # 3/4 and 1/4; 9/10 and 1/2
+        "verdict": jnp.log(jnp.array([[[1.0, 1, 1, 1], [5.0, 1, 1, 1]]])),
+    }
+    mixed = mixture(outputs)
+    np.testing.assert_allclose(mixed["rating"], [0.5, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(jax.nn.sigmoid(mixed["hit"]), [0.5, 0.7], rtol=1e-6)
+    shares = (0.25 + np.array([5, 1, 1, 1]) / 8) / 2
+    np.testing.assert_allclose(jax.nn.softmax(mixed["verdict"])[0], shares, rtol=1e-6)
+    np.testing.assert_allclose(spread(outputs)["rating"], [1.5, 0.0])
+    assert set(spread(outputs)) == {"rating"}
+
+
+def test_sure_members_give_finite_logits():
+    mixed = mixture({"hit": jnp.array([[200.0, 150.0], [-200.0, 200.0]])})
+    np.testing.assert_allclose(mixed["hit"], [150 + np.log(2), 0.0], rtol=1e-6, atol=1e-6)

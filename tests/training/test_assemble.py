@@ -175,3 +175,51 @@ def test_rematerialising_changes_no_gradient_and_keeps_less():
     assert less < 0.7 * whole
     for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
         np.testing.assert_allclose(b, a, rtol=2e-4, atol=1e-5 * max(1, float(np.abs(a).max())))
+
+
+def of_members(module, count):
+    """Parameters of so many networks, with a leading axis."""
+    each = [jax.tree.map(lambda p, k=k: p * (1 + 0.1 * k), drawn(module)) for k in range(count)]
+    return each, jax.tree.map(lambda *leaves: np.stack(leaves), *each)
+
+
+@pytest.mark.parametrize("shared", [1, 2], ids=["deep", "deep-and-shared"])
+def test_an_ensemble_says_the_mean_of_its_networks(shared):
+    module = network("bag", shape=TEXT)
+    fusion = dataclasses.replace(module.config.fusion, members=shared)
+    module = module.clone(config=dataclasses.replace(module.config, fusion=fusion))
+    each, params = of_members(module, 3)
+    apply = jax.jit(assemble.apply_function(module), static_argnums=2)
+    alone = [apply(p, inputs(), None) for p in each]
+    said = {
+        n: np.stack([found["outputs"][n] for found in alone], axis=1) for n in ("rating", "hit")
+    }
+    said = {name: y.reshape(len(y), -1) for name, y in said.items()}  # [B, E K]
+    found = jax.jit(assemble.evaluation_function(module, 3), static_argnums=2)(
+        params, inputs(), None
+    )
+    np.testing.assert_allclose(found["outputs"]["rating"], said["rating"].mean(1), rtol=1e-4)
+    np.testing.assert_allclose(found["spread"]["rating"], said["rating"].std(1), rtol=1e-3)
+    np.testing.assert_allclose(
+        jax.nn.sigmoid(found["outputs"]["hit"]), jax.nn.sigmoid(said["hit"]).mean(1), rtol=1e-4
+    )
+    for name, weights in found["attention"].items():
+        mean = np.mean([a["attention"][name] for a in alone], axis=0)
+        np.testing.assert_allclose(weights, mean, rtol=1e-4, atol=1e-6)
+    fused = np.stack([a["embedding"] for a in alone]).reshape(3, 6, -1, 16)
+    np.testing.assert_allclose(found["embedding"], fused.mean((0, 2)), rtol=1e-3, atol=1e-5)
+
+
+def test_one_network_is_no_ensemble():
+    module = network("bag", shape=TEXT)
+    found = assemble.evaluation_function(module)(drawn(module), inputs(), None)
+    assert set(found) == {"outputs", "attention", "maps", "embedding"}
+
+
+def test_what_only_training_knows_changes_no_forecast():
+    module = network("bag", shape=TEXT)
+    params = drawn(module)
+    with_more = {**params, "uncertainty": {"rating": jnp.zeros(())}}
+    assert assemble.of_network(with_more) == params
+    a, b = (assemble.apply_function(module)(p, inputs(), None) for p in (params, with_more))
+    np.testing.assert_array_equal(a["outputs"]["rating"], b["outputs"]["rating"])

@@ -187,3 +187,47 @@ def test_each_target_has_its_own_loss():
     expected = {"rating": 10.0, "revenue": 4.0, "hit": np.log(2), "verdict": np.log(4)}
     expected["sentiment"] = np.log(2)
     assert found == pytest.approx(expected, rel=1e-6)
+
+
+def test_every_member_has_its_own_loss():
+    """[B, K]: the mean over members of the loss of each alone; films count as they weigh."""
+    members = {
+        "rating": RNG.normal(size=(5, 3)),
+        "hit": RNG.normal(size=(5, 3)),
+        "verdict": RNG.normal(size=(5, 3, 4)),
+    }
+    members = {name: jnp.asarray(y, jnp.float32) for name, y in members.items()}
+    batch = {"targets/rating": LOGITS, "targets/hit": TARGETS, "targets/verdict": LABELS}
+    batch = {name: jnp.asarray(y, jnp.float32) for name, y in batch.items()}
+    batch |= {f"weights/{name}": jnp.asarray(WEIGHT) for name in members}
+    found = losses.target_losses(members, batch)
+    for name, (total, weight) in found.items():
+        alone = [
+            losses.target_losses({name: members[name][:, k]}, batch)[name][0] for k in range(3)
+        ]
+        np.testing.assert_allclose(total, np.mean(alone), rtol=1e-5)
+        np.testing.assert_allclose(weight, WEIGHT.sum(), rtol=1e-6)
+
+
+def test_label_smoothing_by_hand():
+    outputs = {
+        "hit": jnp.array([np.log(3.0)]),  # 3/4
+        "verdict": jnp.log(jnp.array([[1.0, 2.0, 5.0, 2.0]])),
+    }
+    batch = {"targets/hit": jnp.ones(1), "targets/verdict": jnp.array([2.0])}
+    batch |= {f"weights/{name}": jnp.full(1, 2.0) for name in outputs}
+    found = losses.target_losses(outputs, batch, {"hit": 0.2, "verdict": 0.4})
+    hit = -(0.9 * np.log(3 / 4) + 0.1 * np.log(1 / 4))
+    verdict = -(0.7 * np.log(0.5) + 0.1 * np.log(0.1) + 0.2 * np.log(0.2))
+    np.testing.assert_allclose(found["hit"], (2 * hit, 2.0), rtol=1e-6)
+    np.testing.assert_allclose(found["verdict"], (2 * verdict, 2.0), rtol=1e-6)
+
+
+def test_smoothed_cross_entropy_equals_that_of_optax():
+    logits = jnp.asarray(CLASS_LOGITS, jnp.float32)
+    label = jnp.asarray(LABELS)
+    truth = optax.smooth_labels(jax.nn.one_hot(label, 4), 0.3)
+    ours = jax.value_and_grad(lambda x: losses.smoothed_cross_entropy(x, label, WEIGHT, 0.3)[0])
+    theirs = jax.value_and_grad(lambda x: jnp.sum(WEIGHT * optax.softmax_cross_entropy(x, truth)))
+    for a, b in zip(ours(logits), theirs(logits), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)

@@ -14,7 +14,15 @@ from mfp.config import OptimizerConfig, ParallelConfig
 from mfp.data.batches import TrainingBatches
 from mfp.training import assemble, optim
 from mfp.training.parallel import Runner
-from mfp.training.step import Objective, TrainState, init_state, mean_losses, train_step
+from mfp.training.step import (
+    UNCERTAINTY,
+    Objective,
+    TrainState,
+    ensemble_step,
+    init_state,
+    mean_losses,
+    train_step,
+)
 
 RNG = np.random.default_rng(0)
 
@@ -347,3 +355,128 @@ def test_the_step_keeps_every_shape_and_type(still):
     )
     assert set(sums) == {"rating", "revenue", "hit"}
     assert all(s.shape == w.shape == () for s, w in sums.values())
+
+
+@pytest.fixture(scope="module")
+def members(still, tiny):
+    """Three members with dropout, clipped and penalised: parameters, and what a step is given."""
+    network = assemble.build_network(tiny, still.spec)
+    config = OptimizerConfig(learning_rate=0.02, clip_norm=0.05)
+    closures = {
+        "apply": assemble.apply_function(network),
+        "tx": optim.optimizer(config, 10),
+        "objective": Objective({"rating": 1.0, "revenue": 0.4, "hit": 0.3}, l2=1e-3),
+        "ema": 0.9,
+    }
+    return assemble.init_params(network, still.spec, 5, members=3), network, closures
+
+
+def test_members_are_drawn_each_from_its_own_key(members, still):
+    params, network, _ = members
+    key = jax.random.fold_in(jax.random.key(5), 1)
+    alone = jax.jit(network.init)(key, assemble.example_inputs(still.spec))["params"]
+    for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(alone), strict=True):
+        np.testing.assert_allclose(a[1], b, rtol=1e-6, atol=1e-7)
+    kernels = params["fusion"]["dense_0"]["kernel"]
+    assert np.abs(kernels[0] - kernels[1]).max() > 0.01
+
+
+@pytest.mark.parametrize("mode", ["jit", "pmap"])
+def test_a_member_takes_the_steps_that_it_would_take_alone(members, still, mode):
+    """Same batches, its own key, its own clipping: also where the batch is spread."""
+    params, _, closures = members
+    tx, key, count = closures["tx"], jax.random.key(5), 3
+    devices = jax.devices()[: 1 if mode == "jit" else 2]
+    runner = Runner(ParallelConfig(mode), 32, 1, devices)
+    batches = TrainingBatches(still.splits["train"], 32, seed=0)
+
+    def trained(step, state, key):
+        compiled, state = runner.compile(step), runner.place_state(jax.device_get(state))
+        for k in range(3):
+            state, sums, _ = compiled(state, runner.place(batches[k]), runner.place_key(key))
+        return jax.device_get((state, sums))
+
+    step = partial(ensemble_step, members=count, **closures)
+    together, sums = trained(step, init_state(params, tx, count), key)
+    assert together.step == 3
+    losses = []
+    for k in range(count):
+        own = jax.tree.map(lambda p, k=k: p[k], params)
+        member = jax.random.fold_in(key, k)
+        alone, found = trained(partial(train_step, **closures), init_state(own, tx), member)
+        losses.append(float(found["rating"][0]))
+        for name in ("params", "ema"):
+            pairs = zip(
+                jax.tree.leaves(getattr(together, name)),
+                jax.tree.leaves(getattr(alone, name)),
+                strict=True,
+            )
+            for a, b in pairs:
+                np.testing.assert_allclose(a[k], b, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(sums["rating"][0], np.mean(losses), rtol=1e-5)
+    assert np.ptp(losses) > 1e-3
+
+
+def uncertain(s):
+    """A step with learned weights of rating and hit; the gradients of log s^2."""
+    params = PARAMS | {UNCERTAINTY: {name: jnp.asarray(v) for name, v in s.items()}}
+    objective = Objective({"rating": 1.0, "hit": 0.5}, uncertainty=True)
+    tx, batch = optax.sgd(1.0), line_batch()
+    state, sums = train_step(
+        init_state(params, tx), batch, KEY, apply=line, tx=tx, objective=objective, ema=0.0
+    )
+    moved = {name: s[name] - float(state.params[UNCERTAINTY][name]) for name in s}
+    return moved, {name: float(total / weight) for name, (total, weight) in sums.items()}
+
+
+def test_uncertain_targets_by_hand():
+    """d/ds of exp(-s) L + s / 2, of a regression of exp(-s) L / 2 + s / 2; times the weight."""
+    gradient, mean = uncertain({"rating": 0.3, "hit": -0.2})
+    expected = {
+        "rating": -0.5 * np.exp(-0.3) * mean["rating"] + 0.5,
+        "hit": 0.5 * (-np.exp(0.2) * mean["hit"] + 0.5),
+    }
+    assert gradient == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_uncertainty_of_a_target_comes_to_rest_at_its_loss():
+    params = PARAMS | {UNCERTAINTY: {"rating": jnp.zeros(()), "hit": jnp.zeros(())}}
+    still_line = lambda p, batch, key: line(PARAMS, batch, key)  # noqa: E731
+    objective = Objective({"rating": 1.0, "hit": 0.5}, uncertainty=True)
+    tx, batch = optax.sgd(0.5), line_batch()
+    batch["weights/hit"][:] = 0  # nothing is known of it: its uncertainty stays
+    state = init_state(params, tx)
+    step = jax.jit(partial(train_step, apply=still_line, tx=tx, objective=objective, ema=0.0))
+    for _ in range(100):
+        state, sums = step(state, batch, KEY)
+    loss = float(sums["rating"][0] / sums["rating"][1])
+    assert float(jnp.exp(state.params[UNCERTAINTY]["rating"])) == pytest.approx(loss, rel=1e-3)
+    assert float(state.params[UNCERTAINTY]["hit"]) == 0
+
+
+def test_uncertainty_is_added_once_whatever_the_number_of_shards():
+    params = PARAMS | {UNCERTAINTY: {"rating": jnp.zeros(()), "hit": jnp.zeros(())}}
+    objective = Objective({"rating": 1.0, "hit": 0.5}, uncertainty=True)
+    tx, batch = optax.sgd(0.1), line_batch(8)
+    step = partial(train_step, apply=line, tx=tx, objective=objective, ema=0.0)
+    found = []
+    for mode, count in (("jit", 1), ("pmap", 4)):
+        runner = Runner(ParallelConfig(mode), 8, 1, jax.devices()[:count])
+        state = runner.place_state(jax.device_get(init_state(params, tx)))
+        compiled = runner.compile(step)
+        state, *_ = compiled(state, runner.place(batch), runner.place_key(KEY))
+        found.append(jax.device_get(state.params))
+    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_smoothing_moves_the_gradient_and_not_what_is_logged():
+    batch = line_batch()
+    plain, plain_sums = one_step(batch)
+    found, sums = one_step(batch, label_smoothing={"hit": 0.2})
+    np.testing.assert_allclose(sums["hit"], plain_sums["hit"])
+    hit = batch["weights/hit"]
+    smoothed = 0.8 * batch["targets/hit"] + 0.1
+    by_y = 0.5 * hit * (batch["targets/hit"] - smoothed) / hit.sum()
+    expected = plain.params["kernel"] - 0.1 * (batch["x"].T @ by_y)[:, None]
+    np.testing.assert_allclose(found.params["kernel"], expected, rtol=1e-5, atol=1e-6)
