@@ -73,10 +73,12 @@ def differences(
         for name, predictions in rivals.items():
             if target not in predictions:
                 continue
-            pair = [np.asarray(p, np.float64)[known] for p in (ours, predictions[target])]
+            one, other = (np.asarray(p, np.float64)[known] for p in (ours, predictions[target]))
             scores = {}
             for metric, (score, more) in METRICS[target].items():
-                compared = bootstrap.difference(score, more, truth[target][known], *pair, resamples)
+                compared = bootstrap.difference(
+                    score, more, truth[target][known], one, other, resamples
+                )
                 if np.isfinite([compared.difference, compared.low, compared.high]).all():
                     scores[metric] = compared.to_json()
             if scores:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mfp.calibration.fitted import DEFAULT_LEVEL, TARGETS, Calibration
+from mfp.calibration.points import PointRules
 from mfp.config import Config, ConfigError
 from mfp.data import batches, columns
 from mfp.data.dataset import Dataset, Films
@@ -24,12 +25,15 @@ from mfp.report.progress import TrainingProgress
 from mfp.training import (
     assemble,
     calibrate,
+    compare,
     coverage,
     evaluate,
     export,
     loop,
     missing,
     parallel,
+    rivals,
+    served,
 )
 from mfp.training.loop import Trained
 from mfp.training.run import RunFolder, write_json, write_text
@@ -55,7 +59,7 @@ def restore_trained(
     return Trained(spec, state.ema, splits, int(state.step), seconds)
 
 
-def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> Trained:
+def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> tuple[Trained, Dataset]:
     """The same, with only those validation and test films for which a condition holds.
 
     Args:
@@ -73,7 +77,7 @@ def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> Trai
             f"{', '.join(numbers)}"
         )
     compare, limit = _COMPARISONS[match["sign"]], float(match["number"])
-    splits = dict(trained.splits)
+    splits, films = dict(trained.splits), dict(dataset.splits)
     for name in ("validation", "test"):
         chosen = []
         for i, (film, outcome) in enumerate(dataset.splits[name]):
@@ -84,7 +88,8 @@ def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> Trai
         if not chosen:
             raise ConfigError(f"--where {condition}: holds for no {name} film")
         splits[name] = splits[name].select(np.array(chosen))
-    return replace(trained, splits=splits)
+        films[name] = films[name].select(chosen)
+    return replace(trained, splits=splits), replace(dataset, splits=films)
 
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
@@ -121,13 +126,25 @@ def evaluate_run(
     trained: Trained,
     progress: TrainingProgress,
     save: bool = True,
+    compare_rivals: bool = False,
+    refit_rivals: bool = False,
 ) -> dict[str, Any]:
     """Metrics on validation and test films beside the baselines; coverage of the intervals.
 
     Saved to metrics.json, with the calibration in calibration.json and coverage.png. Unsaved
     (films chosen by a condition) it judges the calibration of the run and fits none. All processes
     of a run predict; only the one that writes goes on to metrics, others get {}.
+
+    Args:
+      compare_rivals: tune all rivals, with intervals of the differences. Without it the comparison
+        of the same network on the same films that metrics.json holds is kept.
+      refit_rivals: the rivals are then fitted on training and validation films.
+
+    Raises:
+      ConfigError: `compare_rivals`, and the extra `compare` is not installed.
     """
+    if compare_rivals:
+        rivals.check_installed()
     progress.say("evaluating on held-out later films, and fitting the baselines on the same rows")
     network = assemble.build_network(config, trained.spec)
     evaluator = evaluate.Evaluator.build(network, trained.spec, config)
@@ -137,29 +154,72 @@ def evaluate_run(
         return {}
     predictions = {s: outputs for s, (outputs, *_) in found.items()}
     params = parallel.to_device(trained.params)
+    test = trained.splits["test"]
     report = evaluate.report(trained.spec, trained.splits, predictions)
-    calibration, held_out = _calibration(run, config, trained, network, params, fit=save)
+    if compare_rivals:
+        fitted = rivals.fit(trained.spec, trained.splits, refit_rivals, progress.say)
+        report = compare.report(test, predictions["test"], fitted, refit_rivals) | {
+            name: report[name] for name in ("test", "validation")
+        }
+    calibration, held_out = _calibration(
+        run, config, trained, network, params, predictions["validation"], fit=save
+    )
+    outputs, embedding, _ = found["test"]
+    served_outputs, points = dict(outputs), PointRules()
     if calibration is not None:
-        outputs, embedding, _ = found["test"]
         report["intervals"] = coverage.report(
-            calibration, trained.splits["test"], outputs, embedding, held_out, DEFAULT_LEVEL
+            calibration, test, outputs, embedding, held_out, DEFAULT_LEVEL
         )
+        points = calibration.points
+        if "hit" in outputs:
+            missing_parts = calibration.parts.missing(test.columns)
+            distributions = calibration.distributions(outputs, embedding, missing_parts)
+            served_outputs["hit"] = calibration.hit(
+                outputs["hit"], distributions, test.facts["budget_usd"]
+            )
+    hits = trained.splits["train"].truth.get("hit", np.zeros(1))
+    slices = served.slices_of(dataset.splits["test"], served.directors_of(dataset.splits["train"]))
+    report["served"] = served.report(
+        test.truth, served_outputs, points, float(np.nanmean(hits)), slices
+    )
     report["fingerprint"] = dataset.fingerprint
     report["seconds"] = round(trained.seconds, 3)
     report["versions"] = evaluate.versions()
     if save:
+        if not compare_rivals:
+            earlier = _earlier_comparison(run, report)
+            report = earlier | report | earlier
         write_json(run.metrics_file, report)
         if calibration is not None and calibration.targets:
             plots.coverage(report["intervals"], run.path / "coverage.png")
     return report
 
 
+def _earlier_comparison(run: RunFolder, report: dict[str, Any]) -> dict[str, Any]:
+    """The comparison of the same predictions of the same films in metrics.json, if any."""
+    try:
+        old = json.loads(run.metrics_file.read_text("utf-8"))
+        same = all(old[name] == report[name] for name in ("test", "fingerprint"))
+        return {name: old[name] for name in ("comparison", "baselines")} if same else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _calibration(
-    run: RunFolder, config: Config, trained: Trained, network: Network, params: Any, fit: bool
+    run: RunFolder,
+    config: Config,
+    trained: Trained,
+    network: Network,
+    params: Any,
+    outputs: dict[str, np.ndarray],
+    fit: bool,
 ) -> tuple[Calibration | None, coverage.HeldOutFilms | None]:
     """The calibration of a run, fitted and written or else read, and what it was fitted on.
 
     What is returned has passed through JSON: the same numbers that a bundle's reader gets.
+
+    Args:
+      outputs: the network's, of all validation films.
     """
     held_out = None
     if fit and set(trained.spec.targets.names) & {*TARGETS, "hit"}:
@@ -171,6 +231,8 @@ def _calibration(
             trained.splits["validation"],
             trained.splits["train"],
         )
+        points = PointRules.fit(outputs, trained.splits["validation"].truth)
+        fitted = replace(fitted, points=points)
         write_text(run.calibration_file, json.dumps(fitted.to_json()) + "\n")
         held_out = coverage.HeldOutFilms(films, folds)
     values = run.read_calibration()
@@ -200,7 +262,8 @@ def export_run(
         "ranges": ranges(trained.splits["train"].facts),
     }
     scores = {name: report[name] for name in ("test", "validation", "baselines")}
-    scores |= {"intervals": report["intervals"]} if "intervals" in report else {}
+    told = ("comparison", "served", "intervals")
+    scores |= {name: report[name] for name in told if name in report}
     calibration = run.read_calibration()
     reference = past_films(config, dataset, trained)
     export.write_bundle(
