@@ -126,11 +126,17 @@ def prepare_films(
 
 
 def show_report(report: dict[str, Any]) -> None:
-    from mfp.report import tables
+    from mfp.report import rival_tables, tables
 
+    if "comparison" in report:
+        click.echo(report["comparison"]["verdict"])
     tables.show(tables.metrics_table(report))
+    if "comparison" in report:
+        tables.show(rival_tables.differences_table(report["comparison"]))
     click.echo(tables.verdict_on_baselines(report))
     for sentence in tables.history_sentences(report):
+        click.echo(sentence)
+    for sentence in rival_tables.served_sentences(report.get("served", {})):
         click.echo(sentence)
     for sentence in tables.coverage_sentences(report.get("intervals", {"level": 0.0})):
         click.echo(sentence)

@@ -16,6 +16,16 @@ from mfp.cli_common import one_line_errors, prepare_films, show_report
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 @click.option("--where", metavar="CONDITION", help="Only films where, for example, vote_count>=50.")
 @click.option(
+    "--compare",
+    is_flag=True,
+    help="Tune ridge, logistic regression and LightGBM on the same films, with intervals.",
+)
+@click.option(
+    "--refit-rivals",
+    is_flag=True,
+    help="With --compare: fit the tuned rivals on training and validation films.",
+)
+@click.option(
     "--missing",
     is_flag=True,
     help="Test metrics for every subset of modalities; also missing.json and missing.png.",
@@ -27,7 +37,13 @@ from mfp.cli_common import one_line_errors, prepare_films, show_report
 )
 @one_line_errors
 def evaluate(
-    run_path: str, as_json: bool, where: str | None, missing: bool, faithfulness: bool
+    run_path: str,
+    as_json: bool,
+    where: str | None,
+    compare: bool,
+    refit_rivals: bool,
+    missing: bool,
+    faithfulness: bool,
 ) -> None:
     """Metrics of a run's best checkpoint on held-out films, beside the baselines.
 
@@ -35,6 +51,7 @@ def evaluate(
     Examples:
       mfp evaluate runs/base
       mfp evaluate runs/base --where "runtime_minutes>=90"
+      mfp evaluate runs/base --compare               needs: pip install 'mfp[compare]'
       mfp evaluate runs/multimodal --missing
       mfp evaluate runs/base --faithfulness
     """
@@ -42,6 +59,8 @@ def evaluate(
     from mfp.training import session
     from mfp.training.run import RunFolder
 
+    if refit_rivals and not compare:
+        raise click.UsageError("--refit-rivals: write it with --compare")
     run = RunFolder(Path(run_path))
     config, _ = run.read_config()
     dataset = prepare_films(config.data, quiet=as_json)
@@ -51,12 +70,14 @@ def evaluate(
     progress = TrainingProgress(quiet=as_json)
     trained = session.restore_trained(run, config, dataset, progress)
     if where is not None:
-        trained = session.only_films_where(trained, dataset, where)
+        trained, dataset = session.only_films_where(trained, dataset, where)
     if missing:
         rows = session.missing_run(run, config, trained)
         click.echo(json.dumps(rows, indent=1)) if as_json else _show_missing(rows, trained.spec)
         return
-    report = session.evaluate_run(run, config, dataset, trained, progress, save=where is None)
+    report = session.evaluate_run(
+        run, config, dataset, trained, progress, where is None, compare, refit_rivals
+    )
     if as_json:
         click.echo(json.dumps(report, indent=1))
     else:

@@ -49,6 +49,7 @@ _CSV_COLUMNS: tuple[str, ...] = (
     "revenue_usd",
     "revenue_usd_low",
     "revenue_usd_high",
+    "revenue_mean_usd",
     "hit_probability",
     "level",
     "verdict",

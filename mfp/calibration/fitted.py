@@ -15,6 +15,7 @@ from mfp.calibration.conformal import Distribution, Sample, TargetCalibration, T
 from mfp.calibration.differences import Differences
 from mfp.calibration.hit import Calibrator, HitRules
 from mfp.calibration.patterns import Parts
+from mfp.calibration.points import PointRules
 from mfp.data.features import FeatureSpec
 
 DEFAULT_LEVEL = 0.9
@@ -57,6 +58,7 @@ class Calibration:
     films: Mapping[str, int] = field(default_factory=dict)  # calibration films of each target
     without: Mapping[str, str] = field(default_factory=dict)  # target -> why it has no intervals
     hit_log_loss: Mapping[str, float] = field(default_factory=dict)  # of each method tried
+    points: PointRules = field(default_factory=PointRules)
 
     @cached_property
     def max_level(self) -> float:
@@ -96,6 +98,7 @@ class Calibration:
             "films": dict(self.films),
             "without": dict(self.without),
             "hit_log_loss": dict(self.hit_log_loss),
+            "points": self.points.to_json(),
         }
 
     @classmethod
@@ -120,6 +123,7 @@ class Calibration:
                 {n: int(v) for n, v in values["films"].items()},
                 {n: str(v) for n, v in values["without"].items()},
                 {n: float(v) for n, v in values["hit_log_loss"].items()},
+                PointRules.from_json(values.get("points", {})),  # older calibrations have none
             )
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             raise ValueError(f"not a calibration: {error}") from None

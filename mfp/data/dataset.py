@@ -78,6 +78,23 @@ class Films(Sequence[tuple[Film, Outcome]]):
     def __iter__(self) -> Iterator[tuple[Film, Outcome]]:
         return (self[i] for i in range(len(self)))
 
+    def select(self, chosen: Sequence[int]) -> Films:
+        """Only the films at the indices `chosen`, still read on access."""
+        return Films(_Chosen(self._records, chosen))
+
+
+class _Chosen(Sequence):
+    """Some of the records."""
+
+    def __init__(self, records: Sequence, chosen: Sequence[int]):
+        self._records, self._chosen = records, chosen
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index):
+        return self._records[self._chosen[index]]
+
 
 class Joined(Sequence[tuple[Film, Outcome]]):
     """The films of several splits, one after another."""

@@ -6,11 +6,12 @@ The statistics are `mfp.calibration`; here they meet a bundle's outputs and natu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from mfp.calibration.fitted import DEFAULT_LEVEL, TARGETS, Calibration
-from mfp.film import Film
+from mfp.film import VERDICTS, Film
 from mfp.forecast.bundle import Bundle
 
 __all__ = ["DEFAULT_LEVEL", "check_level", "intervals", "no_intervals"]
@@ -47,11 +48,11 @@ def intervals(
     outputs: Mapping[str, np.ndarray],
     embedding: np.ndarray,
     level: float,
-) -> list[dict[str, float]]:
+) -> list[dict[str, Any]]:
     """What a Forecast says besides the point forecasts, per film.
 
-    rating_low, rating_high (within 0-10); revenue_usd_low, revenue_usd_high (dollars);
-    hit_probability (calibrated); level, where there is any interval.
+    rating_low, rating_high (within 0-10); revenue_usd_low, revenue_usd_high, revenue_mean_usd
+    (dollars); hit_probability (calibrated); verdict; level, where there is any interval.
 
     Args:
       inputs: the network's, [N, ...]; outputs: in natural units, [N]; embedding: [N, E].
@@ -72,4 +73,13 @@ def intervals(
     if "hit" in outputs:
         budgets = np.array([film.budget_usd for film in films], np.float64)
         columns["hit_probability"] = calibration.hit(outputs["hit"], found, budgets)
-    return [{name: float(y[i]) for name, y in columns.items()} for i in range(len(films))]
+    if "revenue" in outputs:
+        mean = calibration.points.mean_usd(outputs["revenue"])
+        columns |= {} if mean is None else {"revenue_mean_usd": mean}
+    said: list[dict[str, Any]] = [
+        {name: float(y[i]) for name, y in columns.items()} for i in range(len(films))
+    ]
+    if "verdict" in outputs:
+        classes = calibration.points.verdict(outputs["verdict"])
+        said = [row | {"verdict": VERDICTS[c]} for row, c in zip(said, classes, strict=True)]
+    return said

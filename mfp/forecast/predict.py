@@ -27,6 +27,7 @@ BATCH_SIZES = (1, 16, 256)
 _DIGITS = {
     **dict.fromkeys(("rating", "rating_low", "rating_high"), 3),
     **dict.fromkeys(("revenue_usd", "revenue_usd_low", "revenue_usd_high"), None),
+    "revenue_mean_usd": None,
     **dict.fromkeys(("hit_probability", "sentiment"), 4),
 }
 
@@ -44,6 +45,7 @@ class Forecast:
     revenue_usd: float | None = None  # median, US dollars
     revenue_usd_low: float | None = None
     revenue_usd_high: float | None = None
+    revenue_mean_usd: float | None = None  # the mean over what may happen: above the median
     hit_probability: float | None = None
     sentiment: float | None = None  # probability that the reviews praise
     verdict: str | None = None
@@ -158,7 +160,7 @@ class Forecaster:
         outputs = {name: y[: len(films)] for name, y in everything.items()}
         embedding = found["embedding"][: len(films)]
         known = np.sum([inputs[f"present/{name}"] for name in spec.modalities], axis=0)
-        bounds: list[dict[str, float]] = [{} for _ in films]
+        bounds: list[dict[str, Any]] = [{} for _ in films]
         if calibration is not None:
             bounds = intervals(calibration, films, inputs, outputs, embedding, level)
         for i, film in enumerate(films):

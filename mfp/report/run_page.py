@@ -10,7 +10,7 @@ import numpy as np
 from markupsafe import Markup
 
 from mfp.film import VERDICTS, Film, Outcome
-from mfp.report import charts, page, plan_charts, tables
+from mfp.report import charts, page, plan_charts, rival_tables, tables
 from mfp.report.plots import MAIN_METRIC, UNITS
 from mfp.training import missing
 from mfp.training.coverage import TIERS
@@ -44,8 +44,10 @@ def render(report: RunReport) -> str:
         "run.html",
         title=report.name,
         facts=report.facts,
+        comparison=_comparison(metrics.get("comparison")),
         verdict=tables.verdict_on_baselines(metrics),
         histories=tables.history_sentences(metrics),
+        served=_served(metrics.get("served", {})),
         metrics=_metrics(metrics),
         curves=_curves(report.log),
         scatters=_scatters(held_out),
@@ -72,6 +74,36 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, Any]:
             ]
             rows.append((label, cells, f"{report['test'][target]['n']:,}"))
     return {"columns": list(columns), "rows": rows}
+
+
+def _comparison(comparison: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The sentence on the rivals, and network minus rival."""
+    if comparison is None:
+        return None
+    return {
+        "sentence": comparison["verdict"],
+        "columns": ["network minus rival", *rival_tables.DIFFERENCE_COLUMNS],
+        "rows": list(rival_tables.difference_rows(comparison)),
+    }
+
+
+def _served(served: Mapping[str, Any]) -> dict[str, Any]:
+    """What people are served: sentences, the confusion of verdicts, and slices by target."""
+    slices = [
+        {
+            "label": _LABELS.get(name, name),
+            "columns": ["films", *(c for c, _ in rival_tables.SLICE_COLUMNS[name]), "number"],
+            "rows": rival_tables.slice_rows(name, kinds),
+        }
+        for name, kinds in served.get("slices", {}).items()
+    ]
+    confusion = served.get("verdict", {}).get("confusion", {})
+    return {
+        "sentences": list(rival_tables.served_sentences(served)),
+        "confusion": rival_tables.confusion_rows(confusion),
+        "classes": ["true class", *(f"said {name}" for name in confusion)],
+        "slices": slices,
+    }
 
 
 def _curves(log: Sequence[Mapping[str, Any]]) -> list[Markup]:

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import lsqr
 
 from mfp.data.batches import FilmArrays
-from mfp.data.features import FeatureSpec, vocabulary_name
+from mfp.data.features import FeatureSpec
 from mfp.film import VERDICTS
 from mfp.models.heads import BINARY
+from mfp.training.design import Design
 
 Predictions = dict[str, np.ndarray]
-# Films whose columns are held in memory at once.
-_CHUNK = 65_536
 _PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 
 
-def mean(training: FilmArrays, films: FilmArrays) -> Predictions:
-    """Every film is predicted the training mean (of a class: its training share)."""
+def mean(
+    training: FilmArrays, films: FilmArrays, validation: FilmArrays | None = None
+) -> Predictions:
+    """Every film is predicted the training mean (of a class: its training share).
+
+    Args:
+      validation: where given, its films count as training films.
+    """
     predictions = {}
     for name, truth in training.truth.items():
+        if validation is not None:
+            truth = np.concatenate([truth, validation.truth[name]])
         known = truth[~np.isnan(truth)]
         if name == "verdict":
             shares = np.bincount(known.astype(int), minlength=len(VERDICTS)) / len(known)
@@ -37,76 +46,81 @@ def ridge(
     films: list[FilmArrays],
     refit: bool = False,
 ) -> list[Predictions]:
-    """Ridge regression on all inputs of the network: numbers, names as 0/1, words as 0/1.
+    """Ridge regression on all inputs of the network but pictures: numbers, names, TF-IDF.
 
-    The penalty of each target is the best on validation. Hit and sentiment are regressed as 0/1
-    and clipped to a probability; verdict is left out.
+    The penalty of each target is the best on validation; films weigh what they weigh in the
+    network's loss. Hit and sentiment are regressed as 0/1 and clipped to a probability; verdict is
+    left out.
 
     Args:
-      refit: fit again on training and validation films, with the penalty that was best.
+      refit: fit again on training and validation films with the penalty that validation chose.
 
     Returns:
       Predictions of each collection of films.
     """
-    designs = [_design(spec, arrays) for arrays in (training, validation, *films)]
+    table = Design.fit(spec, training)
+    designs = [table.linear(arrays) for arrays in (training, validation, *films)]
     results: list[Predictions] = [{} for _ in films]
-    for name, truth in training.truth.items():
+    for name in training.truth:
         if name == "verdict":
             continue
-        known = ~np.isnan(truth)
-        middle = float(truth[known].mean())
-        design, centred = designs[0][known], truth[known] - middle
+        fitted = _Rows.of(designs[0], training, name)
         checked = ~np.isnan(validation.truth[name])
-        best, best_error, best_penalty = None, np.inf, _PENALTIES[-1]
+        best, best_penalty, best_error = None, 0.0, np.inf
         for penalty in _PENALTIES:
-            weights = lsqr(design, centred, damp=np.sqrt(penalty), iter_lim=200)[0]
-            guess = designs[1][checked] @ weights + middle
+            line = fitted.regress(penalty)
+            guess = line(designs[1][checked])
             error = float(np.mean((guess - validation.truth[name][checked]) ** 2))
             # Without validation films the strongest penalty is the safe choice.
             if best is None or not error >= best_error:
-                best, best_error, best_penalty = weights, error, penalty
+                best, best_penalty, best_error = line, penalty, error
+        assert best is not None
         if refit:
-            joined = np.concatenate([truth[known], validation.truth[name][checked]])
-            middle = float(joined.mean())
-            design = sparse.vstack([design, designs[1][checked]], format="csr")
-            best = lsqr(design, joined - middle, damp=np.sqrt(best_penalty), iter_lim=200)[0]
+            best = fitted.with_rows(_Rows.of(designs[1], validation, name)).regress(best_penalty)
         for held_out, result in zip(designs[2:], results, strict=True):
-            guess = held_out @ best + middle
+            guess = best(held_out)
             result[name] = np.clip(guess, 1e-3, 1 - 1e-3) if name in BINARY else guess
     return results
 
 
-def _design(spec: FeatureSpec, films: FilmArrays) -> sparse.csr_matrix:
-    """The design matrix [N, features]: sparse, some 8 bytes for a name or word of a film."""
-    starts = range(0, len(films), _CHUNK)
-    chunks = [_design_of(spec, films, slice(start, start + _CHUNK)) for start in starts]
-    return sparse.vstack(chunks, format="csr")
+@dataclass(frozen=True)
+class _Line:
+    """x @ weights + middle."""
+
+    weights: np.ndarray
+    middle: float
+
+    def __call__(self, design: sparse.csr_matrix) -> np.ndarray:
+        return design @ self.weights + self.middle
 
 
-def _design_of(spec: FeatureSpec, films: FilmArrays, which: slice) -> sparse.csr_matrix:
-    columns = {name: column[which] for name, column in films.columns.items()}
-    blocks = []
-    if spec.numbers:
-        blocks += [columns["numbers/values"], columns["numbers/known"]]
-    if spec.history:
-        blocks += [columns["history/values"], columns["history/known"]]
-    for fields in spec.sets.values():
-        for field in fields:
-            size = spec.vocabularies[vocabulary_name(field)].size
-            blocks.append(_multi_hot(columns[f"sets/{field}"], size))
-    for field, text in spec.texts.items():
-        kind = "ngrams" if text.config.ngrams else "texts"
-        ids = columns[f"{kind}/{field}"]
-        ids = ids.reshape(len(ids), -1)
-        blocks.append(_multi_hot(ids, text.ngram_size if text.config.ngrams else text.size))
-    return sparse.hstack([sparse.csr_matrix(block) for block in blocks], format="csr")
+@dataclass(frozen=True)
+class _Rows:
+    """The films that know a target."""
 
+    design: sparse.csr_matrix  # [N, features]
+    truth: np.ndarray  # [N]
+    weight: np.ndarray  # [N]
 
-def _multi_hot(ids: np.ndarray, size: int) -> sparse.csr_matrix:
-    """[N, P] ids -> [N, size] of 0 and 1; id 0 is padding."""
-    rows, columns = np.nonzero(ids)
-    matrix = sparse.csr_matrix(
-        (np.ones(len(rows), np.float32), (rows, ids[rows, columns])), shape=(len(ids), size)
-    )
-    matrix.data = np.minimum(matrix.data, 1)
-    return matrix
+    @classmethod
+    def of(cls, design: sparse.csr_matrix, films: FilmArrays, name: str) -> _Rows:
+        known = ~np.isnan(films.truth[name])
+        weight = films.columns[f"weights/{name}"][known].astype(np.float64)
+        return cls(design[known], films.truth[name][known], weight)
+
+    def with_rows(self, more: _Rows) -> _Rows:
+        design = sparse.vstack([self.design, more.design], format="csr")
+        truth = np.concatenate([self.truth, more.truth])
+        return _Rows(design, truth, np.concatenate([self.weight, more.weight]))
+
+    def regress(self, penalty: float) -> _Line:
+        """Weighted least squares with a penalty on the squared weights."""
+        middle = float(np.average(self.truth, weights=self.weight))
+        root = np.sqrt(self.weight)
+        found = lsqr(
+            sparse.diags(root) @ self.design,
+            root * (self.truth - middle),
+            damp=np.sqrt(penalty),
+            iter_lim=200,
+        )
+        return _Line(found[0], middle)

@@ -97,18 +97,26 @@ def report(
       joined: of a final fit, how many of the last training films are those of validation. The
         baselines are fitted on both as well, once validation has chosen their penalty.
     """
-    train, test = splits["train"], splits["test"]
-    earlier, validation = train, splits.get("validation", test)
-    if joined:
-        earlier = train.between(0, len(train) - joined)
-        validation = train.between(len(train) - joined, len(train))
-    ridge = baselines.ridge(spec, earlier, validation, [test], refit=joined > 0)[0]
+    test, apart = splits["test"], fitting_splits(splits, joined)
+    ridge = baselines.ridge(spec, apart["train"], apart["validation"], [test], refit=joined > 0)[0]
     return {
         **{s: metrics.evaluate(splits[s].truth, found) for s, found in predictions.items()},
         "baselines": {
-            "mean": metrics.evaluate(test.truth, baselines.mean(train, test)),
+            "mean": metrics.evaluate(test.truth, baselines.mean(splits["train"], test)),
             "ridge": metrics.evaluate(test.truth, ridge),
         },
+    }
+
+
+def fitting_splits(splits: dict[str, FilmArrays], joined: int) -> dict[str, FilmArrays]:
+    """The splits with the last `joined` training films, of a final fit, as validation films again."""
+    train = splits["train"]
+    if not joined:
+        return splits
+    return {
+        **splits,
+        "train": train.between(0, len(train) - joined),
+        "validation": train.between(len(train) - joined, len(train)),
     }
 
 

@@ -20,9 +20,19 @@ def regression(truth: np.ndarray, pred: np.ndarray) -> Metrics:
 
 
 def revenue(truth: np.ndarray, pred: np.ndarray) -> Metrics:
-    """`regression` on log10 dollars, and the median of |dollars - true dollars| / true dollars."""
-    relative = np.abs(10.0**pred - 10.0**truth) / 10.0**truth
-    return regression(truth, pred) | {"median_relative_error": float(np.median(relative))}
+    """`regression` on log10 dollars, and what people ask of box office.
+
+    median_relative_error: of |dollars - true dollars| / true dollars. rmsle: RMSE of
+    ln(1 + dollars). within_factor_two: share of films between half and twice the true dollars.
+    """
+    dollars, true_dollars = 10.0**pred, 10.0**truth
+    relative = np.abs(dollars - true_dollars) / true_dollars
+    logs = np.log1p(dollars) - np.log1p(true_dollars)
+    return regression(truth, pred) | {
+        "median_relative_error": float(np.median(relative)),
+        "rmsle": float(np.sqrt(np.mean(logs**2))),
+        "within_factor_two": float(np.mean(np.abs(pred - truth) <= np.log10(2) + 1e-12)),
+    }
 
 
 def binary(truth: np.ndarray, probability: np.ndarray) -> Metrics:
@@ -33,6 +43,24 @@ def binary(truth: np.ndarray, probability: np.ndarray) -> Metrics:
         "auc": auc(truth, probability),
         "log_loss": float(log_loss),
         "accuracy": float(np.mean((probability >= 0.5) == (truth == 1))),
+        "n": len(truth),
+    }
+
+
+def decided(truth: np.ndarray, probability: np.ndarray, threshold: float) -> Metrics:
+    """Precision, recall and F1 where a probability from `threshold` on says yes. [N], [N].
+
+    Without a film that is said (or is) a hit there is no precision (or recall): NaN.
+    """
+    said, true = probability >= threshold, truth == 1
+    both = float(np.sum(said & true))
+    return {
+        "threshold": threshold,
+        "precision": both / np.sum(said) if said.any() else float("nan"),
+        "recall": both / np.sum(true) if true.any() else float("nan"),
+        "f1": 2 * both / max(float(np.sum(said) + np.sum(true)), 1.0),
+        "said": int(said.sum()),
+        "true": int(true.sum()),
         "n": len(truth),
     }
 

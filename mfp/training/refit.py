@@ -55,6 +55,9 @@ def refit(
     trained = loop.train(final, dataset, folder, progress)
     write_json(folder.first_file, {name: report[name] for name in ("test", "validation")})
     values = calibration(config, first, final, trained)
+    chosen = run.read_calibration()
+    if values and chosen:  # the rules of points were chosen by the first fit as well
+        values = replace(values, points=Calibration.from_json(chosen, first.spec).points)
     write_text(folder.calibration_file, json.dumps(values.to_json() if values else {}) + "\n")
     return folder, final, trained
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from mfp.calibration.fitted import DEFAULT_LEVEL, TARGETS, Calibration
+from mfp.calibration.points import PointRules
 from mfp.config import Config, ConfigError
 from mfp.data import batches, columns
 from mfp.data.dataset import Dataset, Films, Joined
@@ -25,6 +26,7 @@ from mfp.report.progress import TrainingProgress
 from mfp.training import (
     assemble,
     calibrate,
+    compare,
     coverage,
     evaluate,
     export,
@@ -32,6 +34,8 @@ from mfp.training import (
     metrics,
     missing,
     parallel,
+    rivals,
+    served,
 )
 from mfp.training import frozen as frozen_histories
 from mfp.training.loop import Trained
@@ -60,7 +64,7 @@ def restore_trained(
     return Trained(spec, assemble.of_network(state.ema), splits, int(state.step), seconds)
 
 
-def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> Trained:
+def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> tuple[Trained, Dataset]:
     """The same, with only those validation and test films for which a condition holds.
 
     Args:
@@ -78,7 +82,7 @@ def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> Trai
             f"{', '.join(numbers)}"
         )
     compare, limit = _COMPARISONS[match["sign"]], float(match["number"])
-    splits = dict(trained.splits)
+    splits, films = dict(trained.splits), dict(dataset.splits)
     for name in [name for name in ("validation", "test") if name in splits]:
         chosen = []
         for i, (film, outcome) in enumerate(dataset.splits[name]):
@@ -89,7 +93,8 @@ def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> Trai
         if not chosen:
             raise ConfigError(f"--where {condition}: holds for no {name} film")
         splits[name] = splits[name].select(np.array(chosen))
-    return replace(trained, splits=splits)
+        films[name] = films[name].select(chosen)
+    return replace(trained, splits=splits), replace(dataset, splits=films)
 
 
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
@@ -126,6 +131,8 @@ def evaluate_run(
     trained: Trained,
     progress: TrainingProgress,
     save: bool = True,
+    compare_rivals: bool = False,
+    refit_rivals: bool = False,
 ) -> dict[str, Any]:
     """Metrics on validation and test films beside the baselines; coverage of the intervals.
 
@@ -137,8 +144,18 @@ def evaluate_run(
     of a run predict; only the one that writes goes on to metrics, others get {}.
 
     A final fit has no validation films: it is judged with the calibration that it was given
-    (`refit.py`), and reported beside the fit that it followed.
+    (`refit.py`), and reported beside the fit that it followed; its rivals are fitted as it is.
+
+    Args:
+      compare_rivals: tune all rivals, with intervals of the differences. Without it the comparison
+        of the same network on the same films that metrics.json holds is kept.
+      refit_rivals: the rivals are then fitted on training and validation films.
+
+    Raises:
+      ConfigError: `compare_rivals`, and the extra `compare` is not installed.
     """
+    if compare_rivals:
+        rivals.check_installed()
     progress.say("evaluating on held-out later films, and fitting the baselines on the same rows")
     network = assemble.build_network(config, trained.spec)
     evaluator = evaluate.Evaluator.build(network, trained.spec, config)
@@ -153,44 +170,84 @@ def evaluate_run(
         frozen = frozen_histories.predictions(evaluator, placed, trained.spec, pairs, arrays, until)
     if not run.writer:
         return {}
-    predictions = {s: outputs for s, (outputs, *_) in found.items()}
+    names = trained.spec.targets.names  # outputs of an ensemble also tell its members' spread
+    predictions = {s: {name: found[s][0][name] for name in names} for s in found}
     params = parallel.to_device(trained.params)
     joined = len(trained.splits["train"]) - len(dataset.splits["train"]) if final else 0
+    test, both = trained.splits["test"], refit_rivals or final
     report = evaluate.report(trained.spec, trained.splits, predictions, joined)
+    if compare_rivals:
+        earlier = evaluate.fitting_splits(trained.splits, joined)
+        fitted = rivals.fit(trained.spec, earlier, both, progress.say)
+        report = compare.report(test, predictions["test"], fitted, both) | {
+            name: report[name] for name in judged
+        }
     if frozen is not None:
-        report["test_with_frozen_histories"] = metrics.evaluate(
-            trained.splits["test"].truth, frozen
-        )
-    fit = save and not final
-    calibration, held_out = _calibration(run, config, trained, network, params, fit)
+        report["test_with_frozen_histories"] = metrics.evaluate(test.truth, frozen)
+    on_validation = None if final or not save else predictions["validation"]
+    calibration, held_out = _calibration(run, config, trained, network, params, on_validation)
+    outputs, embedding, _ = found["test"]
+    served_outputs, points = dict(predictions["test"]), PointRules()
     if calibration is not None:
-        outputs, embedding, _ = found["test"]
         report["intervals"] = coverage.report(
-            calibration, trained.splits["test"], outputs, embedding, held_out, DEFAULT_LEVEL
+            calibration, test, outputs, embedding, held_out, DEFAULT_LEVEL
         )
+        points = calibration.points
+        if "hit" in outputs:
+            missing_parts = calibration.parts.missing(test.columns)
+            distributions = calibration.distributions(outputs, embedding, missing_parts)
+            served_outputs["hit"] = calibration.hit(
+                outputs["hit"], distributions, test.facts["budget_usd"]
+            )
     if run.first_file.exists():
         report["first"] = run.read_json("first.json", "run: mfp train --refit")
         if "intervals" in report:
             report["intervals"]["calibrated_by"] = "first"
+    hits = trained.splits["train"].truth.get("hit", np.zeros(1))
+    slices = served.slices_of(dataset.splits["test"], served.directors_of(dataset.splits["train"]))
+    report["served"] = served.report(
+        test.truth, served_outputs, points, float(np.nanmean(hits)), slices
+    )
     report["fingerprint"] = dataset.fingerprint
     report["seconds"] = round(trained.seconds, 3)
     report["versions"] = evaluate.versions()
     if save:
+        if not compare_rivals:
+            earlier = _earlier_comparison(run, report)
+            report = earlier | report | earlier
         write_json(run.metrics_file, report)
         if calibration is not None and calibration.targets:
             plots.coverage(report["intervals"], run.path / "coverage.png")
     return report
 
 
+def _earlier_comparison(run: RunFolder, report: dict[str, Any]) -> dict[str, Any]:
+    """The comparison of the same predictions of the same films in metrics.json, if any."""
+    try:
+        old = json.loads(run.metrics_file.read_text("utf-8"))
+        same = all(old[name] == report[name] for name in ("test", "fingerprint"))
+        return {name: old[name] for name in ("comparison", "baselines")} if same else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
 def _calibration(
-    run: RunFolder, config: Config, trained: Trained, network: Network, params: Any, fit: bool
+    run: RunFolder,
+    config: Config,
+    trained: Trained,
+    network: Network,
+    params: Any,
+    outputs: dict[str, np.ndarray] | None,
 ) -> tuple[Calibration | None, coverage.HeldOutFilms | None]:
     """The calibration of a run, fitted and written or else read, and what it was fitted on.
 
     What is returned has passed through JSON: the same numbers that a bundle's reader gets.
+
+    Args:
+      outputs: the network's, of all validation films, to fit one; None reads that of the run.
     """
     held_out = None
-    if fit and set(trained.spec.targets.names) & {*TARGETS, "hit"}:
+    if outputs is not None and set(trained.spec.targets.names) & {*TARGETS, "hit"}:
         fitted, films, folds = calibrate.calibrate(
             network,
             trained.spec,
@@ -199,6 +256,8 @@ def _calibration(
             trained.splits["validation"],
             trained.splits["train"],
         )
+        points = PointRules.fit(outputs, trained.splits["validation"].truth)
+        fitted = replace(fitted, points=points)
         write_text(run.calibration_file, json.dumps(fitted.to_json()) + "\n")
         held_out = coverage.HeldOutFilms(films, folds)
     values = run.read_calibration()
@@ -233,6 +292,8 @@ def export_run(
         "validation",
         "baselines",
         "first",
+        "comparison",
+        "served",
         "intervals",
         "test_with_frozen_histories",
     )

@@ -1,0 +1,115 @@
+"""From the network's outputs to the single numbers that people read, fitted on validation films.
+
+Ten to the power of a forecast of log10 dollars is a median: the mean is larger, by what the errors
+make of it. Duan's smearing factor (1983) is the mean of 10^error. One factor for all films would
+be that of the small ones, whose errors are large (Manning 1998), and give the large ones far too
+much: so it is estimated in thirds of the films by their forecast, with lines between.
+
+The likeliest of four unequal classes is hardly ever a rare one. A verdict is the class of the
+largest weighed probability, the weights chosen for the macro-averaged F1.
+
+Letters: N films, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+_GROUPS = 3
+_PER_GROUP = 25  # films; with fewer in all there is no mean
+# Powers of the inverse class shares that are tried as weights; 0 takes the likeliest class.
+_POWERS = tuple(power / 10 for power in range(16))
+
+
+@dataclass(frozen=True)
+class PointRules:
+    """Rules of the points; empty where validation films were too few, or of an older bundle."""
+
+    forecasts: tuple[float, ...] = ()  # log10 dollars, rising
+    smearing: tuple[float, ...] = ()  # log10 of the factor at each
+    verdict_weights: tuple[float, ...] = ()  # of each class
+
+    @classmethod
+    def fit(cls, outputs: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> PointRules:
+        """Args: outputs {target: [N] or [N, C]} in natural units; truth [N], NaN where unknown."""
+        known = {name: ~np.isnan(truth[name]) for name in outputs}
+        found: dict[str, tuple[float, ...]] = {}
+        if "revenue" in outputs:
+            rows = known["revenue"]
+            forecasts, factors = fit_smearing(outputs["revenue"][rows], truth["revenue"][rows])
+            found |= {"forecasts": forecasts, "smearing": factors}
+        if "verdict" in outputs and known["verdict"].any():
+            rows = known["verdict"]
+            classes = truth["verdict"][rows].astype(int)
+            found["verdict_weights"] = fit_weights(outputs["verdict"][rows], classes)
+        return cls(**found)
+
+    def mean_usd(self, forecast: np.ndarray) -> np.ndarray | None:
+        """Expected dollars of forecasts of log10 dollars [N]; None without smearing factors."""
+        if not self.forecasts:
+            return None
+        factor = np.interp(forecast, self.forecasts, self.smearing)
+        return 10.0 ** np.clip(forecast + factor, 0, 12)
+
+    def verdict(self, probability: np.ndarray) -> np.ndarray:
+        """The class that is said: [N, C] -> int [N]."""
+        weights = np.array(self.verdict_weights or np.ones(probability.shape[-1]))
+        return np.argmax(probability * weights, axis=-1)
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: list(values) for name, values in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> PointRules:
+        """The inverse of `to_json`. Raises ValueError where numbers are missing."""
+        found = cls(**{name: tuple(map(float, numbers)) for name, numbers in values.items()})
+        if len(found.forecasts) != len(found.smearing):
+            raise ValueError("smearing factors and forecasts do not belong together")
+        return found
+
+
+def fit_smearing(
+    forecast: np.ndarray, truth: np.ndarray
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Middle forecasts of groups, and log10 of the mean of 10^(truth - forecast) in each."""
+    groups = min(_GROUPS, len(truth) // _PER_GROUP)
+    if not groups:
+        return (), ()
+    order = np.argsort(forecast, kind="stable")
+    places, factors = [], []
+    for rows in np.array_split(order, groups):
+        places.append(float(np.median(forecast[rows])))
+        factors.append(float(np.log10(np.mean(10.0 ** (truth[rows] - forecast[rows])))))
+    return tuple(places), tuple(factors)
+
+
+def fit_weights(probability: np.ndarray, truth: np.ndarray) -> tuple[float, ...]:
+    """Class weights: the inverse shares of the classes to the power of best macro-averaged F1.
+
+    One number is fitted, not one a class: of a rare class validation has a few dozen films.
+    """
+    classes = probability.shape[-1]
+    shares = (1 + np.bincount(truth, minlength=classes)) / (classes + len(truth))
+    best = max(
+        _POWERS, key=lambda power: macro_f1(truth, np.argmax(probability / shares**power, -1))
+    )
+    return tuple((shares**-best / np.max(shares**-best)).tolist())
+
+
+def macro_f1(truth: np.ndarray, said: np.ndarray) -> float:
+    """The mean F1 of the classes that are there. [N], [N] of class indices."""
+    return float(np.mean(list(f1_by_class(truth, said).values())))
+
+
+def f1_by_class(truth: np.ndarray, said: np.ndarray) -> dict[int, float]:
+    """F1 = 2 hits / (true + said) of each class that any film is of, by index."""
+    return {
+        int(c): float(
+            2 * np.sum((truth == c) & (said == c)) / (np.sum(truth == c) + np.sum(said == c))
+        )
+        for c in np.unique(truth)
+    }
