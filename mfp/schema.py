@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mfp.typed_toml import bounded
 
@@ -294,6 +294,32 @@ class ParallelConfig:
 
 
 @dataclass(frozen=True)
+class SearchConfig:
+    """Where one key is searched: a range, or choices. Its type and bounds are those of the key."""
+
+    low: float = 0.0
+    high: float = 0.0  # inclusive
+    log: bool = False  # evenly over orders of magnitude
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """The search of `mfp tune` for a better config, on validation films alone."""
+
+    # What is optimised: the validation loss, or <target>/<metric> of validation films, as
+    # rating/r2, at the epoch of the smallest validation loss.
+    metric: str = "loss"
+    startup_trials: int = bounded(10, low=0)  # drawn at random before the others learn from them
+    # Successive halving (Li et al. 2018, ASHA): after so many epochs, and each time that
+    # `reduction` times as many are done, only the best 1/reduction of the trials go on.
+    first_rung: int = bounded(2, low=1)
+    reduction: int = bounded(3, low=2)
+    # "optimizer.learning_rate" = { low = 3e-4, high = 5e-3, log = true }; the name in quotes.
+    space: Mapping[str, SearchConfig] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that decides a run."""
 
@@ -307,3 +333,4 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)

@@ -103,6 +103,10 @@ def test_a_file_extended_twice_is_no_cycle(tmp_path: Path):
         ("extends=3", r"a\.toml: extends: must be a file name, got 3"),
         ('extends="none.toml"', r"none\.toml: no such config file"),
         ('extends="."', r"is a folder; name a \.toml file"),
+        ("tools=3", r"a\.toml: tools: is a table; write tools\.<name>"),
+        ("tools.whisk=3", r"a\.toml: tools\.whisk: is a table; write tools\.whisk = \{"),
+        ("tools.whisk.minuets=3", r"a\.toml: tools\.whisk\.minuets: unknown key; did you mean"),
+        ("tools.a.b.fan=true", r'tools\.a: a name with dots stands in quotes: "a\.b"'),
         ("name=", r"a\.toml: cannot be read as TOML: Invalid value"),
     ],
 )

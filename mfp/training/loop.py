@@ -6,6 +6,7 @@ Read it top to bottom: data, network, resume, then one step after another.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -49,6 +50,14 @@ class Trained:
     seconds: float
 
 
+# (epoch, {"loss": ..., "rating": {"r2": ...}, ...} of the validation films)
+OnEpoch = Callable[[int, Mapping[str, Any]], None]
+
+
+def _go_on(epoch: int, found: Mapping[str, Any]) -> None:
+    """Nobody wants to know."""
+
+
 def train(
     config: Config,
     dataset: Dataset,
@@ -56,6 +65,7 @@ def train(
     progress: TrainingProgress,
     profile: tuple[int, int] | None = None,
     processes: Processes = ALONE,
+    on_epoch: OnEpoch = _go_on,
 ) -> Trained:
     """Train in a run folder from wherever it stands, and return the best parameters.
 
@@ -64,6 +74,7 @@ def train(
 
     Args:
       profile: first and last step to trace with JAX's profiler, counted from 1.
+      on_epoch: is told of each epoch's validation losses and metrics; what it raises ends the run.
 
     Raises:
       ConfigError: the folder belongs to another config or other data.
@@ -72,7 +83,7 @@ def train(
       TrainingError: a loss is not finite.
     """
     with run.claimed():
-        return _train(config, dataset, run, progress, profile, processes)
+        return _train(config, dataset, run, progress, profile, processes, on_epoch)
 
 
 def _train(
@@ -82,6 +93,7 @@ def _train(
     progress: TrainingProgress,
     profile: tuple[int, int] | None,
     processes: Processes,
+    on_epoch: OnEpoch,
 ) -> Trained:
     with processes.first():
         resuming = run.begin(config, dataset)
@@ -171,6 +183,7 @@ def _train(
                     events.log({"step": step, "epoch": epoch, "validation": held_out | scores})
                     events.speed({"step": step, "epoch": epoch, **meter.take().figures()})
                     progress.epoch(epoch, held_out, scores, best=memory.best_step == step)
+                    on_epoch(epoch, held_out | scores)
                 # The one place that decides about stopping. The signal may have come at any
                 # time: while compiling, evaluating or saving as well; and to any process.
                 stopping, by_clock = runner.agreed(_wish(asked, interval), earlier)
