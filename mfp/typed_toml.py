@@ -53,7 +53,7 @@ def dump(values: Mapping[str, Any]) -> str:
 
 def _key(dotted: str) -> str:
     names = dotted.split(".")
-    return ".".join(n if re.fullmatch(r"[A-Za-z0-9_-]+", n) else json.dumps(n) for n in names)
+    return ".".join(n if re.fullmatch(r"[A-Za-z0-9_-]+", n) else _text(n) for n in names)
 
 
 def _text(value: Any) -> str:

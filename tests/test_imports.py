@@ -201,7 +201,9 @@ def test_nothing_executes_what_it_reads():
             assert not any(k.arg == "allow_pickle" for k in node.keywords), place
 
 
-HEAVY = "jax jaxlib flax optax tensorflow_datasets tensorflow tokenizers orbax grain numpy scipy optuna"
+HEAVY = (
+    "jax jaxlib flax optax tensorflow_datasets tensorflow tokenizers orbax grain numpy scipy optuna"
+)
 
 
 def run(code: str) -> str:

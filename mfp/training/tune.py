@@ -171,6 +171,8 @@ class Study:
                             return
                         trial = self._ask()
                         run = self._run_folder(trial.user_attrs, trial.number)
+                        if "folder" not in trial.user_attrs:  # no trial's that goes on
+                            shutil.rmtree(run.path, ignore_errors=True)
                         claim.enter_context(run.claimed())
                     self._train(trial, run, dataset, progress)
                     if not keep:
