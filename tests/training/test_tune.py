@@ -294,7 +294,9 @@ def light(seen: Dataset) -> Dataset:
 @pytest.mark.multiprocess
 def test_a_killed_process_leaves_a_study_that_goes_on(quick, searched, seen, base, tmp_path):
     mark, films = tmp_path / "mark", light(seen)
-    process = SPAWN.Process(target=in_another_process, args=(searched, base, films, 2, 1, mark))
+    process = SPAWN.Process(
+        daemon=True, target=in_another_process, args=(searched, base, films, 2, 1, mark)
+    )
     process.start()
     deadline = time.monotonic() + 100
     while not mark.exists():
@@ -314,7 +316,7 @@ def test_a_killed_process_leaves_a_study_that_goes_on(quick, searched, seen, bas
 def test_two_processes_work_at_one_study(searched, seen, base):
     trials, barrier = 12, SPAWN.Barrier(2)
     arguments = (searched, base, light(seen), trials, barrier)
-    pair = [SPAWN.Process(target=pair_member, args=arguments) for _ in range(2)]
+    pair = [SPAWN.Process(daemon=True, target=pair_member, args=arguments) for _ in range(2)]
     for process in pair:
         process.start()
     for process in pair:
