@@ -188,7 +188,27 @@ def _check(config: Config) -> None:
         raise ConfigError("parallel.model_devices: needs parallel.mode = 'sharded'")
     if any(width < 1 for width in config.model.fusion.hidden) or not config.model.fusion.hidden:
         raise ConfigError("model.fusion.hidden: must be a list of positive widths")
+    _check_pretrained(config)
     _check_space(config)
+
+
+_PRETRAINED_TOKENS = 512  # what the published encoder has positions for
+
+
+def _check_pretrained(config: Config) -> None:
+    text = config.features.text
+    if (text.tokens == "pretrained") != (config.model.text.encoder == "pretrained"):
+        raise ConfigError(
+            "features.text.tokens and model.text.encoder: 'pretrained' is either both or none"
+        )
+    if text.tokens != "pretrained":
+        return
+    if text.ngrams or text.vectors:
+        raise ConfigError("features.text: ngrams and vectors do not go with pretrained tokens")
+    if config.features.max_tokens > _PRETRAINED_TOKENS:
+        raise ConfigError(
+            f"features.max_tokens: at most {_PRETRAINED_TOKENS} with pretrained tokens"
+        )
 
 
 # Sections that may be searched. Other data or another target is another question, whose loss

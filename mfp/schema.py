@@ -44,7 +44,9 @@ class TextConfig:
     stop_words: bool = False  # remove the language's stop words
     stem: bool = False  # Snowball stems of the language
     language: str = "en"  # ISO 639-1, of stop words and stems
-    tokens: Literal["words", "subwords"] = "words"  # subwords: BPE trained on the training split
+    # subwords: BPE trained on the training split. pretrained: those of the published encoder, which
+    # read the text as it stands: no other key of this section applies.
+    tokens: Literal["words", "subwords", "pretrained"] = "words"
     ngrams: int = bounded(
         0, low=0, high=5
     )  # longest n-gram of the bag beside the sequence; 0: none
@@ -168,8 +170,10 @@ class TextModelConfig:
     """Encoder of texts: embeddings, a sequence encoder, pooling; and a bag of n-grams beside it."""
 
     embedding: int = bounded(32, low=1)
-    # bag: the embeddings themselves, without a sequence encoder
-    encoder: Literal["rnn", "gru", "lstm", "cnn", "transformer", "bag"] = "lstm"
+    # bag: the embeddings themselves, without a sequence encoder. pretrained: one published encoder
+    # (all-MiniLM-L6-v2) for all texts, with features.text.tokens = "pretrained".
+    encoder: Literal["rnn", "gru", "lstm", "cnn", "transformer", "bag", "pretrained"] = "lstm"
+    frozen: bool = True  # pretrained: as published, and computed once a text; else trained on
     bidirectional: bool = True  # rnn, gru and lstm in both directions
     pooling: Literal["attention", "last", "mean", "max"] = "attention"
     hidden: int = bounded(32, low=1)
@@ -249,6 +253,8 @@ class OptimizerConfig:
     clip_norm: float = bounded(1.0, low=0)  # global gradient norm; 0 = no clipping
     l1: float = bounded(0.0, low=0)  # penalty on all weights, in the loss
     l2: float = bounded(0.0, low=0)
+    # Of the learning rate, for a pretrained encoder that is not frozen.
+    pretrained_rate: float = bounded(0.02, low=0, high=1)
     ema: float = bounded(0.98, low=0, high=0.99999)  # parameter averaging; 0 = none
 
 

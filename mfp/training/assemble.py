@@ -13,6 +13,7 @@ from mfp.config import Config
 from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.models import heads
 from mfp.models.network import Network, NetworkShape
+from mfp.models.pretrained import WIDTH, MiniLM
 from mfp.training.step import Apply, Objective
 
 # (params, inputs) -> outputs in natural units, attention, embedding
@@ -41,8 +42,12 @@ def build_network(config: Config, spec: FeatureSpec) -> Network:
 
 def example_inputs(spec: FeatureSpec, batch_size: int = 2) -> dict[str, np.ndarray]:
     """Inputs of the right shapes, all zero."""
-    shapes = spec.shapes().items()
-    return {name: np.zeros((batch_size, *shape), dtype) for name, (shape, dtype) in shapes}
+    shapes = spec.shapes()
+    for field, text in spec.texts.items():
+        if text.config.tokens == "pretrained":
+            shape, _ = shapes[f"texts/{field}"]
+            shapes[f"vectors/{field}"] = ((*shape[:-1], WIDTH), np.float32)
+    return {n: np.zeros((batch_size, *shape), dtype) for n, (shape, dtype) in shapes.items()}
 
 
 def init_params(network: Network, spec: FeatureSpec, seed: int) -> Any:
@@ -88,10 +93,23 @@ def objective(config: Config, spec: FeatureSpec) -> Objective:
 
 
 def forecast_function(network: Network, spec: FeatureSpec) -> Forecast:
-    """What is exported: forecast(params, inputs) -> natural units, attention, embedding."""
+    """What is exported: forecast(params, inputs) -> natural units, attention, embedding.
+
+    A frozen sentence encoder is part of it, and its parameters are those under "pretrained".
+    """
     apply, targets = apply_function(network), spec.targets
+    text = network.config.text
+    read = tuple(spec.texts) if text.encoder == "pretrained" and text.frozen else ()
 
     def forecast(params: Any, inputs: Mapping[str, jax.Array]) -> dict[str, Any]:
+        if read:
+            encoder = {"params": params["pretrained"]}
+            params = {name: part for name, part in params.items() if name != "pretrained"}
+            vectors: dict[str, Any] = {
+                f"vectors/{field}": MiniLM().apply(encoder, inputs[f"texts/{field}"])
+                for field in read
+            }
+            inputs = {**inputs, **vectors}
         found = apply(params, inputs, None)
         natural = heads.natural_units(found["outputs"], targets.mean, targets.deviation)
         return {**found, "outputs": natural}

@@ -18,7 +18,7 @@ from mfp.config import Config
 from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.data.reference import Reference
 from mfp.manifest import Manifest
-from mfp.training import assemble, evaluate
+from mfp.training import assemble, evaluate, pretrained
 from mfp.training.assemble import Forecast
 from mfp.training.run import write_json
 
@@ -53,6 +53,7 @@ def write_bundle(
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    params = pretrained.with_encoder(params, config)
     forecast = assemble.forecast_function(assemble.build_network(config, spec), spec)
     program = export_program(forecast, spec, params)
     check_agreement(program, forecast, spec, params)

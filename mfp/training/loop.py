@@ -21,7 +21,7 @@ from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 from mfp.data.fit import fit
 from mfp.report.progress import TrainingProgress
-from mfp.training import assemble, finite, metrics, optim, programs, signals
+from mfp.training import assemble, finite, metrics, optim, pretrained, programs, signals
 from mfp.training.checkpoint import Checkpoints, Interval
 from mfp.training.evaluate import Evaluator
 from mfp.training.events import Events
@@ -105,6 +105,8 @@ def _train(
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
     with progress.counting("transforming films", dataset.count) as count:
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
+    with progress.counting("reading texts", dataset.count * len(spec.texts)) as count:
+        splits = pretrained.with_vectors(splits, dataset, spec, config, count.advance)
     size, buckets = config.train.batch_size, config.train.length_buckets
     runner = Runner(config.parallel, size, config.train.accumulate)
     batches = TrainingBatches(splits["train"], size, config.seed, buckets, runner.share)
@@ -132,6 +134,7 @@ def _train(
     evaluator = Evaluator.build(network, spec, config)
     params = assemble.init_params(network, spec, config.seed)
     params = start_from_vectors(params, spec, config)
+    params = pretrained.start_from_published(params, config)
     params = start_from_naive_bayes(params, spec, splits["train"], config)
     state = init_state(params, tx)
     key = runner.place_key(jax.random.key(config.seed))

@@ -30,6 +30,7 @@ from mfp.training import (
     loop,
     missing,
     parallel,
+    pretrained,
 )
 from mfp.training.loop import Trained
 from mfp.training.run import RunFolder, write_json, write_text
@@ -52,6 +53,7 @@ def restore_trained(
     progress = progress or TrainingProgress(quiet=True)
     with progress.counting("transforming films", dataset.count) as count:
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
+        splits = pretrained.with_vectors(splits, dataset, spec, config)
     return Trained(spec, state.ema, splits, int(state.step), seconds)
 
 
