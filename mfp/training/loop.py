@@ -105,8 +105,7 @@ def _train(
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
     with progress.counting("transforming films", dataset.count) as count:
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
-    with progress.counting("reading texts", dataset.count * len(spec.texts)) as count:
-        splits = pretrained.with_vectors(splits, dataset, spec, config, count.advance)
+    splits = pretrained.with_vectors(splits, dataset, spec, config, progress)
     size, buckets = config.train.batch_size, config.train.length_buckets
     runner = Runner(config.parallel, size, config.train.accumulate)
     batches = TrainingBatches(splits["train"], size, config.seed, buckets, runner.share)

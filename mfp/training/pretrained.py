@@ -22,6 +22,7 @@ from mfp.data.batches import FilmArrays
 from mfp.data.dataset import Dataset, only_one
 from mfp.data.features import FeatureSpec
 from mfp.models.pretrained import WIDTH, MiniLM, from_published
+from mfp.report.progress import TrainingProgress
 from mfp.training import parallel
 
 # Of token ids in the program that computes vectors: one compilation for each length.
@@ -75,22 +76,20 @@ def with_vectors(
     dataset: Dataset,
     spec: FeatureSpec,
     config: Config,
-    on_text: Callable[[int], None] = lambda count: None,
+    progress: TrainingProgress,
 ) -> dict[str, FilmArrays]:
-    """The splits with a column vectors/<field> for every text that a frozen encoder reads.
-
-    `on_text` is told how many more texts are computed.
-    """
+    """The splits with a column vectors/<field> for every text that a frozen encoder reads."""
     if not frozen(config):
         return splits
+    texts = [films.columns[f"texts/{field}"] for films in splits.values() for field in spec.texts]
     found = {}
-    for name, films in splits.items():
-        columns = dict(films.columns)
-        for field in spec.texts:
-            columns[f"vectors/{field}"] = _vectors(
-                films.columns[f"texts/{field}"], dataset, on_text
-            )
-        found[name] = dataclasses.replace(films, columns=columns)
+    with progress.counting("reading texts", sum(ids[..., 0].size for ids in texts)) as count:
+        for name, films in splits.items():
+            columns = dict(films.columns)
+            for field in spec.texts:
+                ids = films.columns[f"texts/{field}"]
+                columns[f"vectors/{field}"] = _vectors(ids, dataset, count.advance)
+            found[name] = dataclasses.replace(films, columns=columns)
     return found
 
 

@@ -53,7 +53,7 @@ def restore_trained(
     progress = progress or TrainingProgress(quiet=True)
     with progress.counting("transforming films", dataset.count) as count:
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
-        splits = pretrained.with_vectors(splits, dataset, spec, config)
+    splits = pretrained.with_vectors(splits, dataset, spec, config, progress)
     return Trained(spec, state.ema, splits, int(state.step), seconds)
 
 
