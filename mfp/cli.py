@@ -15,6 +15,7 @@ from mfp.cli_data import data
 from mfp.cli_evaluate import bundle, evaluate, export
 from mfp.cli_report import report
 from mfp.cli_train import train, verify_resume
+from mfp.cli_tune import tune
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -29,6 +30,7 @@ def main() -> None:
       mfp train                                      the bundled films, configs/base.toml
       mfp train --set train.epochs=3 --run runs/try
       mfp data prepare --table films.csv --media posters/
+      mfp tune --trials 50                           search for a better config
       mfp verify-resume                              a killed run ends in the same bits
       mfp evaluate runs/base
       mfp export runs/base --output my-bundle
@@ -36,5 +38,5 @@ def main() -> None:
     """
 
 
-for command in (train, verify_resume, evaluate, report, export, bundle, data):
+for command in (train, tune, verify_resume, evaluate, report, export, bundle, data):
     main.add_command(command)

@@ -69,6 +69,7 @@ def _expected_errors() -> tuple[type[Exception], ...]:
         ("mfp.training.finite", "TrainingError"),
         ("mfp.training.programs", "RecompiledError"),
         ("mfp.training.run", "BusyError"),
+        ("mfp.training.tune", "StudyError"),
         ("mfp.training.verify", "VerifyError"),
         ("mfp.training.export", "ExportError"),
     ):
@@ -108,6 +109,7 @@ def prepare_films(
     silent: bool = False,
     runner: str | None = None,
     beam_options: tuple[str, ...] = (),
+    splits: tuple[str, ...] | None = None,
 ) -> Any:
     """The dataset, prepared with a progress count, its rejected rows summed up."""
     from mfp.data import dataset
@@ -115,7 +117,7 @@ def prepare_films(
 
     with CountingProgress("preparing films", quiet=quiet) as progress:
         warn = (lambda _: None) if silent else (lambda m: click.echo(m, err=True))
-        found = dataset.prepare(config, warn, progress.advance, runner, beam_options)
+        found = dataset.prepare(config, warn, progress.advance, runner, beam_options, splits)
     rejects = found.rejects
     if rejects and not quiet:
         for reject in rejects[:3]:

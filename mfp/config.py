@@ -30,6 +30,7 @@ from mfp.schema import (
     ParallelConfig,
     RatingConfig,
     RevenueConfig,
+    SearchConfig,
     SentimentConfig,
     SetsModelConfig,
     SplitConfig,
@@ -37,6 +38,7 @@ from mfp.schema import (
     TextConfig,
     TextModelConfig,
     TrainConfig,
+    TuneConfig,
     VerdictConfig,
     VideoModelConfig,
 )
@@ -57,6 +59,7 @@ __all__ = [
     "ParallelConfig",
     "RatingConfig",
     "RevenueConfig",
+    "SearchConfig",
     "SentimentConfig",
     "SetsModelConfig",
     "SplitConfig",
@@ -64,12 +67,16 @@ __all__ = [
     "TextConfig",
     "TextModelConfig",
     "TrainConfig",
+    "TuneConfig",
     "VerdictConfig",
     "VideoModelConfig",
+    "changes",
     "differences",
     "from_json",
     "load",
     "to_json",
+    "value_of",
+    "with_values",
 ]
 
 
@@ -96,12 +103,40 @@ def to_json(config: Config) -> dict[str, Any]:
 
 def differences(old: Config, new: Config) -> list[str]:
     """Lines 'key: old -> new' for every key that differs."""
+    return [f"{key}: {a!r} -> {b!r}" for key, (a, b) in changes(old, new).items()]
+
+
+def changes(old: Config, new: Config) -> dict[str, tuple[Any, Any]]:
+    """{dotted key: (old, new)} of JSON values, for every key that differs; None where absent."""
     a, b = _flatten(to_json(old)), _flatten(to_json(new))
-    return [
-        f"{key}: {a.get(key)!r} -> {b.get(key)!r}"
-        for key in sorted(a.keys() | b.keys())
-        if a.get(key) != b.get(key)
-    ]
+    pairs = {key: (a.get(key), b.get(key)) for key in sorted(a.keys() | b.keys())}
+    return {key: (old, new) for key, (old, new) in pairs.items() if old != new}
+
+
+def with_values(config: Config, values: Mapping[str, Any], origin: str) -> Config:
+    """The config with other values of some dotted keys, checked like a file.
+
+    Raises:
+      ConfigError: as `from_json`.
+    """
+    tree = to_json(config)
+    for key, value in values.items():
+        *sections, last = key.split(".")
+        node: Any = tree
+        for name in sections:
+            node = node.setdefault(name, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"{origin}: {key}: unknown key; '{name}' is no section")
+        node[last] = value
+    return from_json(tree, origin)
+
+
+def value_of(config: Config, key: str) -> Any:
+    """The value of a dotted key that the config has."""
+    found: Any = config
+    for name in key.split("."):
+        found = getattr(found, name)
+    return found
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -166,6 +201,73 @@ def _check(config: Config) -> None:
         raise ConfigError("model.fusion.stochastic_depth: needs model.fusion.residual of 1 or more")
     if any(width < 1 for width in config.model.fusion.hidden) or not config.model.fusion.hidden:
         raise ConfigError("model.fusion.hidden: must be a list of positive widths")
+    _check_pretrained(config)
+    _check_space(config)
+
+
+_PRETRAINED_TOKENS = 512  # what the published encoder has positions for
+
+
+def _check_pretrained(config: Config) -> None:
+    text = config.features.text
+    if (text.tokens == "pretrained") != (config.model.text.encoder == "pretrained"):
+        raise ConfigError(
+            "features.text.tokens and model.text.encoder: 'pretrained' is either both or none"
+        )
+    if text.tokens != "pretrained":
+        return
+    if text.ngrams or text.vectors:
+        raise ConfigError("features.text: ngrams and vectors do not go with pretrained tokens")
+    if config.features.max_tokens > _PRETRAINED_TOKENS:
+        raise ConfigError(
+            f"features.max_tokens: at most {_PRETRAINED_TOKENS} with pretrained tokens"
+        )
+
+
+# Sections that may be searched. Other data or another target is another question, whose loss
+# cannot be compared.
+_SEARCHED = ("features", "model", "optimizer", "train")
+
+
+def _check_space(config: Config) -> None:
+    plain = dataclasses.replace(config, tune=TuneConfig())
+    for key, search in config.tune.space.items():
+        try:
+            now = value_of(plain, key)
+        except AttributeError:
+            with_values(plain, {key: 0}, "tune.space")  # says what is wrong with the key
+            raise
+        place = f"tune.space.'{key}'"
+        weight = key.startswith("targets.") and key.endswith(".loss_weight")
+        if not (key.startswith(tuple(f"{name}." for name in _SEARCHED)) or weight):
+            raise ConfigError(
+                f"{place}: cannot be searched; keys of {', '.join(_SEARCHED)} can, and the loss "
+                "weights of targets"
+            )
+        if weight and config.tune.metric == "loss":
+            raise ConfigError(
+                f"{place}: changes the loss itself; name a tune.metric, for example rating/r2"
+            )
+        _check_search(place, search, now)
+        for value in search.choices or (search.low, search.high):
+            # Ends of ranges are floats, the key may be whole.
+            whole = type(now) is int and type(value) is float and value.is_integer()
+            with_values(plain, {key: int(value) if whole else value}, "tune.space")
+
+
+def _check_search(place: str, search: SearchConfig, now: Any) -> None:
+    """A range fits a key's type, and choices are not given with a range."""
+    ranged = bool(search.low or search.high or search.log)
+    if bool(search.choices) == ranged:
+        raise ConfigError(f"{place}: give either low and high, or choices")
+    if not ranged:
+        return
+    if type(now) not in (int, float):
+        raise ConfigError(f"{place}: {now!r} is no number: give choices")
+    if not search.low < search.high:
+        raise ConfigError(f"{place}: low must be less than high")
+    if search.log and search.low <= 0:
+        raise ConfigError(f"{place}: low must be more than 0 for a range over magnitudes (log)")
 
 
 def _check_split(split: SplitConfig) -> None:

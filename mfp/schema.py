@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from mfp.typed_toml import bounded
 
@@ -44,7 +44,9 @@ class TextConfig:
     stop_words: bool = False  # remove the language's stop words
     stem: bool = False  # Snowball stems of the language
     language: str = "en"  # ISO 639-1, of stop words and stems
-    tokens: Literal["words", "subwords"] = "words"  # subwords: BPE trained on the training split
+    # subwords: BPE trained on the training split. pretrained: those of the published encoder, which
+    # read the text as it stands: no other key of this section applies.
+    tokens: Literal["words", "subwords", "pretrained"] = "words"
     ngrams: int = bounded(
         0, low=0, high=5
     )  # longest n-gram of the bag beside the sequence; 0: none
@@ -193,8 +195,10 @@ class TextModelConfig:
     """Encoder of texts: embeddings, a sequence encoder, pooling; and a bag of n-grams beside it."""
 
     embedding: int = bounded(32, low=1)
-    # bag: the embeddings themselves, without a sequence encoder
-    encoder: Literal["rnn", "gru", "lstm", "cnn", "transformer", "bag"] = "lstm"
+    # bag: the embeddings themselves, without a sequence encoder. pretrained: one published encoder
+    # (all-MiniLM-L6-v2) for all texts, with features.text.tokens = "pretrained".
+    encoder: Literal["rnn", "gru", "lstm", "cnn", "transformer", "bag", "pretrained"] = "lstm"
+    frozen: bool = True  # pretrained: as published, and computed once a text; else trained on
     bidirectional: bool = True  # rnn, gru and lstm in both directions
     pooling: Literal["attention", "last", "mean", "max"] = "attention"
     hidden: int = bounded(32, low=1)
@@ -288,6 +292,8 @@ class OptimizerConfig:
     l1_groups: Mapping[str, float] = field(default_factory=dict)
     l2_groups: Mapping[str, float] = field(default_factory=dict)
     weight_decay_groups: Mapping[str, float] = field(default_factory=dict)
+    # Of the learning rate, for a pretrained encoder that is not frozen.
+    pretrained_rate: float = bounded(0.02, low=0, high=1)
     ema: float = bounded(0.98, low=0, high=0.99999)  # parameter averaging; 0 = none
 
 
@@ -342,6 +348,32 @@ class ParallelConfig:
 
 
 @dataclass(frozen=True)
+class SearchConfig:
+    """Where one key is searched: a range, or choices. Its type and bounds are those of the key."""
+
+    low: float = 0.0
+    high: float = 0.0  # inclusive
+    log: bool = False  # evenly over orders of magnitude
+    choices: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class TuneConfig:
+    """The search of `mfp tune` for a better config, on validation films alone."""
+
+    # What is optimised: the validation loss, or <target>/<metric> of validation films, as
+    # rating/r2, at the epoch of the smallest validation loss.
+    metric: str = "loss"
+    startup_trials: int = bounded(10, low=0)  # drawn at random before the others learn from them
+    # Successive halving (Li et al. 2018, ASHA): after so many epochs, and each time that
+    # `reduction` times as many are done, only the best 1/reduction of the trials go on.
+    first_rung: int = bounded(2, low=1)
+    reduction: int = bounded(3, low=2)
+    # "optimizer.learning_rate" = { low = 3e-4, high = 5e-3, log = true }; the name in quotes.
+    space: Mapping[str, SearchConfig] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that decides a run."""
 
@@ -355,3 +387,4 @@ class Config:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     parallel: ParallelConfig = field(default_factory=ParallelConfig)
+    tune: TuneConfig = field(default_factory=TuneConfig)

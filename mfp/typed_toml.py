@@ -8,7 +8,9 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import difflib
+import json
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -42,6 +44,21 @@ def read(cls: type[T], path: Path, overrides: Iterable[str] = ()) -> T:
 def build(cls: type[T], values: Mapping[str, Any], origin: str) -> T:
     """The dataclass `cls` from plain values; `origin` names their place in errors."""
     return _build(cls, _leaves(values, origin), "")
+
+
+def dump(values: Mapping[str, Any]) -> str:
+    """TOML of dotted keys: {"a.b": 1} -> 'a.b = 1'. Values as JSON knows them, without null."""
+    return "".join(f"{_key(key)} = {_text(value)}\n" for key, value in values.items())
+
+
+def _key(dotted: str) -> str:
+    names = dotted.split(".")
+    return ".".join(n if re.fullmatch(r"[A-Za-z0-9_-]+", n) else _text(n) for n in names)
+
+
+def _text(value: Any) -> str:
+    """JSON's numbers, words and lists are TOML's too; but DEL must be escaped."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def nearest(name: Any, choices: Iterable[str]) -> str:
@@ -141,11 +158,27 @@ def _build(cls: Any, tree: _Tree, prefix: str) -> Any:
             if isinstance(node, _Leaf):
                 raise ConfigError(f"{node.origin}: {path}: is a table; write {path}.<name>")
             inner = get_args(hint)[1]
-            arguments[key] = {name: _value(inner, n, f"{path}.{name}") for name, n in node.items()}
+            arguments[key] = {name: _entry(inner, n, f"{path}.{name}") for name, n in node.items()}
         else:
             arguments[key] = _value(hint, node, path)
             _check_bounds(known[key].metadata, arguments[key], node, path)
     return cls(**arguments)
+
+
+def _entry(hint: Any, node: _Leaf | _Tree, path: str) -> Any:
+    """What stands under a free name: a value, or a dataclass."""
+    if not dataclasses.is_dataclass(hint):
+        return _value(hint, node, path)
+    if isinstance(node, _Leaf):
+        raise ConfigError(f"{node.origin}: {path}: is a table; write {path} = {{ ... }}")
+    known = {f.name for f in dataclasses.fields(hint)}
+    for name, inner in node.items():
+        if isinstance(inner, dict) and name not in known:
+            *_, last = path.split(".")
+            raise ConfigError(
+                f'{_origin(inner)}: {path}: a name with dots stands in quotes: "{last}.{name}"'
+            )
+    return _build(hint, node, f"{path}.")
 
 
 def _plain(hint: Any) -> type:
@@ -158,6 +191,8 @@ def _value(hint: Any, node: _Leaf | _Tree, path: str) -> Any:
     if not isinstance(node, _Leaf):
         raise ConfigError(f"{_origin(node)}: {path}: is a value, not a section")
     value = node.value
+    if hint is Any:
+        return value
     if get_origin(hint) is Literal:
         choices = get_args(hint)
         if value not in choices:

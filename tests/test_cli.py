@@ -299,6 +299,7 @@ def test_verify_resume_shows_a_table(work, monkeypatch, different, code):
         [],
         ["train"],
         ["verify-resume"],
+        ["tune"],
         ["evaluate"],
         ["export"],
         ["data", "prepare"],

@@ -122,6 +122,36 @@ def test_a_target_is_never_an_input(tmp_path: Path, name: str, as_of: str):
         ("train.epoch=3", "train.epoch: unknown key; did you mean 'epochs'"),
         ('optimizer.name="adamx"', "optimizer.name: .*did you mean 'adam"),
         ('as_of="before"', "as_of: 'before' is not a choice"),
+        *(
+            (f"tune.space.{text}", message)
+            for text, message in (
+                (
+                    '"optimizer.learning_rte".low=1',
+                    "tune.space: optimizer.learning_rte: unknown key; did you mean 'learning_rate'",
+                ),
+                ('"optimiser.l1".low=1', "tune.space: optimiser: unknown .* mean 'optimizer'"),
+                ('"optimizer.l1.x".low=1', "tune.space: optimizer.l1.x: unknown key; 'l1' is no"),
+                ("optimizer.l1.low=1", '.*stands in quotes: "optimizer.l1"'),
+                ('"optimizer.l1"={lo=1}', "tune.space.optimizer.l1.lo: .*did you mean 'low'"),
+                ('"optimizer.l1"={}', "tune.space.'optimizer.l1': give either low and high, or"),
+                ('"optimizer.l1"={low=1,high=2,choices=[1.0]}', "give either low and high, or"),
+                ('"optimizer.l1"={low=2,high=1}', "low must be less than high"),
+                ('"optimizer.l1"={high=1,log=true}', "low must be more than 0"),
+                ('"optimizer.l1"={low=-1,high=1}', "optimizer.l1: must be at least 0, got -1"),
+                ('"model.fusion.dropout"={high=1}', "dropout: must be at most 0.99, got 1"),
+                ('"train.batch_size"={low=0,high=9}', "train.batch_size: must be at least 1"),
+                ('"train.batch_size"={low=1.5,high=9}', "must be a whole number, got 1.5"),
+                ('"train.batch_size".choices=[8, "x"]', "must be a whole number, got 'x'"),
+                ('"model.fusion.kind".choices=["gate"]', "'gate' is not a choice; .*'gated'"),
+                ('"model.fusion.kind"={low=1,high=2}', "'concatenation' is no number: give choi"),
+                ('"model.text.bidirectional".high=1', "True is no number: give choices"),
+                ('"model.fusion.hidden".choices=[[8],[]]', "must be a list of positive widths"),
+                ('"seed"={low=1,high=2}', "cannot be searched; keys of features, model, optimi"),
+                ('"data.split.train_until".choices=["2000"]', "cannot be searched"),
+                ('"targets.hit.rating_at_least"={high=9}', "cannot be searched"),
+                ('"targets.hit.loss_weight"={high=1}', "changes the loss itself; name a tune"),
+            )
+        ),
     ],
 )
 def test_an_error_names_file_key_and_remedy(tmp_path: Path, text: str, message: str):
@@ -153,3 +183,18 @@ def test_a_config_is_frozen_all_the_way(tmp_path: Path):
                 check(value)
 
     check(load(tmp_path))
+
+
+def test_other_values_of_dotted_keys(tmp_path: Path):
+    config = load(tmp_path)
+    values = {"optimizer.learning_rate": 0.5, "model.fusion.hidden": [4], "features.sets.x": []}
+    found = configs.with_values(config, values, "here")
+    assert configs.value_of(found, "optimizer.learning_rate") == 0.5
+    assert found.model.fusion.hidden == (4,)
+    assert configs.changes(config, found) == {
+        "features.sets.x": (None, []),
+        "model.fusion.hidden": ([256, 128], [4]),
+        "optimizer.learning_rate": (0.0015, 0.5),
+    }
+    with pytest.raises(ConfigError, match=r"^here: train\.epoch: .*'epochs'"):
+        configs.with_values(config, {"train.epoch": 3}, "here")

@@ -183,6 +183,11 @@ def test_only_these_files_import_orbax():
     }
 
 
+def test_only_this_file_imports_optuna():
+    found = {name_of(path) for path in FILES if offences([path], {"optuna", "sqlalchemy"})}
+    assert found == {"mfp/training/tune.py"}
+
+
 def test_nothing_executes_what_it_reads():
     for path in FILES:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -194,7 +199,9 @@ def test_nothing_executes_what_it_reads():
             assert not any(k.arg == "allow_pickle" for k in node.keywords), place
 
 
-HEAVY = "jax jaxlib flax optax tensorflow_datasets tensorflow tokenizers orbax grain numpy scipy"
+HEAVY = (
+    "jax jaxlib flax optax tensorflow_datasets tensorflow tokenizers orbax grain numpy scipy optuna"
+)
 
 
 def run(code: str) -> str:
@@ -211,6 +218,7 @@ def run(code: str) -> str:
         ("mfp.cli", ["--help"]),
         ("mfp.cli", ["train", "--help"]),
         ("mfp.cli", ["verify-resume", "--help"]),
+        ("mfp.cli", ["tune", "--help"]),
         ("mfp.cli", ["data", "prepare", "--help"]),
         ("mfp.cli_predict", ["--help"]),
         ("mfp.cli_predict", ["--version"]),

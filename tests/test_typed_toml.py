@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -29,6 +30,8 @@ class Recipe:
     steps: tuple[str, ...] = ()
     oven: Oven = field(default_factory=Oven)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tools: Mapping[str, Oven] = field(default_factory=dict)
+    notes: tuple[Any, ...] = ()
 
 
 def write(folder: Path, name: str = "a.toml", text: str = "") -> Path:
@@ -78,7 +81,7 @@ def test_a_file_extended_twice_is_no_cycle(tmp_path: Path):
     ("text", "message"),
     [
         ("oven.minuets=3", r"a\.toml: oven\.minuets: unknown key; did you mean 'minutes'\?"),
-        ("xyzzy=3", r"a\.toml: xyzzy: unknown key; valid: flour, groups, name, oven, steps"),
+        ("xyzzy=3", r"a\.toml: xyzzy: unknown key; valid: flour, groups, name, notes, oven,"),
         ("[oven.empty]", r"a\.toml: oven\.empty: unknown key"),
         ("oven=3", r"a\.toml: oven: is a section; write oven\.<key>"),
         ("name.x=3", r"a\.toml: name: is a value, not a section"),
@@ -103,6 +106,10 @@ def test_a_file_extended_twice_is_no_cycle(tmp_path: Path):
         ("extends=3", r"a\.toml: extends: must be a file name, got 3"),
         ('extends="none.toml"', r"none\.toml: no such config file"),
         ('extends="."', r"is a folder; name a \.toml file"),
+        ("tools=3", r"a\.toml: tools: is a table; write tools\.<name>"),
+        ("tools.whisk=3", r"a\.toml: tools\.whisk: is a table; write tools\.whisk = \{"),
+        ("tools.whisk.minuets=3", r"a\.toml: tools\.whisk\.minuets: unknown key; did you mean"),
+        ("tools.a.b.fan=true", r'tools\.a: a name with dots stands in quotes: "a\.b"'),
         ("name=", r"a\.toml: cannot be read as TOML: Invalid value"),
     ],
 )
@@ -186,3 +193,28 @@ def test_plain_values_are_checked_like_a_file(minutes: int, degrees: float, fan:
     assert typed_toml.build(Recipe, values, "x") == Recipe(name, oven=Oven(degrees, minutes, fan))
     with pytest.raises(ConfigError, match=r"^x: oven\.minutes"):
         typed_toml.build(Recipe, {"oven": {"minutes": -minutes}}, "x")
+
+
+def test_a_table_of_sections_and_values_of_any_type(tmp_path: Path):
+    text = 'notes=[1, "x", [2.5]]\n[tools]\n"a.b" = { minutes = 5 }\nc.fan = true'
+    found = read(write(tmp_path, text=text))
+    assert found.tools == {"a.b": Oven(minutes=5), "c": Oven(fan=True)}
+    assert found.notes == (1, "x", [2.5])
+
+
+VALUES = st.recursive(
+    st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8")),
+    lambda inner: st.lists(inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=100)
+@given(st.text(st.characters(codec="utf-8", exclude_characters=".")), VALUES)
+def test_what_is_dumped_is_read_again(name: str, value: object):
+    found = tomllib.loads(typed_toml.dump({f"a.{name}": value}))
+    assert found == {"a": {name: value}}
+    assert type(found["a"][name]) is type(value)

@@ -137,6 +137,7 @@ def prepare(
     on_film: Callable[[], None] = lambda: None,
     runner: str | None = None,
     runner_options: Sequence[str] = (),
+    splits: Sequence[str] | None = None,
 ) -> Dataset:
     """Open the prepared dataset of a config, preparing it first where its content is new.
 
@@ -146,6 +147,7 @@ def prepare(
       runner: an Apache Beam runner that prepares it (see `builder.beam`), for example
         DataflowRunner; None prepares it here. The outcome is the same; `on_film` is not told.
       runner_options: Beam's pipeline options, "key=value".
+      splits: what to open; the files of other splits stay closed. None opens all.
 
     Raises:
       ConfigError: the source is missing, a split has no films, or Beam is not installed.
@@ -206,7 +208,7 @@ def prepare(
     return Dataset(
         folder,
         fingerprint,
-        {s: Films(builder.as_data_source(split=s)) for s in movie_feedback.SPLITS},
+        {s: Films(builder.as_data_source(split=s)) for s in splits or movie_feedback.SPLITS},
         [json.loads(line) for line in rejects_file.read_text(encoding="utf-8").splitlines()],
     )
 

@@ -25,6 +25,7 @@ import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
 from mfp.config import ConfigError, TextConfig
+from mfp.data import pretrained
 from mfp.data.tabular import FIRST_NAME, PADDING, UNKNOWN
 
 _SPECIAL = {"[PAD]": PADDING, "[UNK]": UNKNOWN}
@@ -35,6 +36,7 @@ _REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32}
 _END = "</w>"  # a subword that ends its word
 # Texts that subwords are trained on, at most: more change little and cost memory.
 _SUBWORD_TEXTS = 100_000
+_LONGEST = 512  # pretrained tokens of a text, at most
 # N-grams are counted by hash, so that memory is bounded whatever the texts.
 _HASHES = 1 << 24
 
@@ -160,8 +162,17 @@ class TextCounter:
         self.lengths: Counter[int] = Counter()  # words of each text
         self._sample: list[str] = []  # what subwords are trained on
         self._ngram_texts = np.zeros(_HASHES if config.ngrams else 0, np.int32)
+        self._published: TextTransform | None = None
+        if config.tokens == "pretrained":
+            tokenizer = _canonical(pretrained.tokenizer_json())
+            self._published = TextTransform(config, (), tokenizer, ())
 
     def add(self, text: str) -> None:
+        if self._published is not None:
+            encoding = self._published.published(text)
+            self.lengths[len(encoding)] += 1
+            self.films.update(set(encoding.tokens))
+            return
         words = self._preprocess(text)
         self.lengths[len(words)] += 1
         self.films.update(set(words))
@@ -173,6 +184,8 @@ class TextCounter:
     def fit(self, min_films: int, max_words: int) -> TextTransform:
         """The transform of all texts added: most frequent first, ties in alphabetical order."""
         config = self._config
+        if self._published is not None:
+            return self._published
         if config.tokens == "subwords":
             tokenizer = _train_subwords(self._sample, min_films, max_words)
         else:
@@ -222,6 +235,17 @@ def _cut(text: str, words: int) -> str:
     return text[: 40 * words]
 
 
+def _words_of(encoding: tokenizers.Encoding, text: str, tokens: int) -> list[Word]:
+    """The words of the first pretrained tokens, which are parts of words."""
+    spans: dict[int, tuple[int, int]] = {}
+    # The last that is read marks the end.
+    pairs = list(zip(encoding.word_ids, encoding.offsets, strict=True))[: tokens - 1]
+    for word, (start, end) in pairs:
+        if word is not None:  # no mark
+            spans[word] = (spans.get(word, (start, end))[0], end)
+    return [Word(text[start:end], start, end) for start, end in spans.values()]
+
+
 def _canonical(text: str) -> str:
     return json.dumps(json.loads(text), sort_keys=True)
 
@@ -268,6 +292,11 @@ class TextTransform:
 
     def encode(self, text: str, length: int) -> np.ndarray:
         """Ids [T = length] of the first tokens, padded with 0."""
+        if self.config.tokens == "pretrained":
+            ids = self.published(text).ids
+            if len(ids) > length:
+                ids = [*ids[: length - 1], ids[-1]]  # with the mark of its end
+            return np.array(ids + [0] * (length - len(ids)), np.int32)
         return self._ids(self._words(text, length), length)
 
     def encode_bag(self, text: str, length: int) -> np.ndarray:
@@ -284,9 +313,15 @@ class TextTransform:
 
         Of subwords it may name a last few words that `encode` has no room for.
         """
+        if self.config.tokens == "pretrained":
+            return _words_of(self.published(text), text, tokens)
         if self.config.ngrams:  # the bag reads on where the tokens end
             return self._preprocess.located(_cut(text, max(tokens, self.config.text_ngrams)))
         return self._preprocess.located(_cut(text, tokens))[:tokens]
+
+    def published(self, text: str) -> tokenizers.Encoding:
+        """A text as pretrained tokens, between the marks of its start and end."""
+        return self._tokenizer.encode(_cut(text, _LONGEST))
 
     def _words(self, text: str, most: int) -> list[str]:
         return self._preprocess(_cut(text, most))

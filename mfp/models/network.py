@@ -14,6 +14,7 @@ from mfp.config import ModelConfig
 from mfp.models.fusion import Fusion
 from mfp.models.heads import Heads
 from mfp.models.image import ImageEncoder
+from mfp.models.pretrained import MiniLM, SentenceReader
 from mfp.models.tabular import NumbersEncoder, SetEncoder
 from mfp.models.text import ReviewsEncoder, TextEncoder
 from mfp.models.video import VideoEncoder
@@ -83,16 +84,27 @@ class Network(nn.Module):
                 )
                 pooled.append(vector)
             vectors[modality] = jnp.concatenate(pooled, axis=-1)
+        published = config.text.encoder == "pretrained"
+        sentences = MiniLM(name="pretrained") if published and not config.text.frozen else None
         for field, size, ngram_size in shape.texts:
             ids, ngrams = inputs[f"texts/{field}"], inputs.get(f"ngrams/{field}")
-            reader = TextEncoder(size, ngram_size, config.text, name=f"text_{field}")
+            if published:
+                reader = SentenceReader(config.text, name=f"text_{field}")
+                found = sentences(ids) if sentences else inputs[f"vectors/{field}"]
+                vectors[field], shares, attention[f"texts/{field}"] = reader(
+                    ids, found, train=train
+                )
+                if field == "reviews":
+                    attention[field] = shares
+                continue
+            words = TextEncoder(size, ngram_size, config.text, name=f"text_{field}")
             if field == "reviews":
-                several = ReviewsEncoder(reader, name="reviews")
+                several = ReviewsEncoder(words, name="reviews")
                 vectors[field], attention[field], attention[f"texts/{field}"] = several(
                     ids, ngrams, train=train
                 )
             else:
-                vectors[field], attention[f"texts/{field}"] = reader(ids, ngrams, train=train)
+                vectors[field], attention[f"texts/{field}"] = words(ids, ngrams, train=train)
             if ngram_size:
                 width = config.text.ngram_embedding
                 bags[field] = vectors[field][:, -width:] * inputs[f"present/{field}"][:, None]

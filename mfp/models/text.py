@@ -31,6 +31,7 @@ class SequenceEncoder(nn.Module):
                 layer = TransformerLayer(config.heads, config.dropout, name=f"layer_{i}")
                 x = layer(x, mask_BxT, train=train)
             return nn.LayerNorm(name="norm")(x)
+        assert config.encoder != "pretrained"  # which needs no embeddings: see `Network`
         states = [Recurrent(config.encoder, config.hidden, name="forward")(x_BxTxD, mask_BxT)]
         if config.bidirectional:
             backward = Recurrent(config.encoder, config.hidden, reverse=True, name="backward")

@@ -191,3 +191,59 @@ def _draw(
         face = "white" if plan.extrapolates else colour
         mark, size = ("*", 16) if plan.best else ("o", 4)
         axis.plot([place], [value], mark, markersize=size, color=colour, markerfacecolor=face)
+
+
+def study_history(trials: Sequence[Any], goal: str, more: bool, path: Path) -> None:
+    """Each `training.tune.Trial` with a result as a point, and the best so far as a line.
+
+    Trials that were ended early are hollow. The axis shows what lies near the better half: one
+    that went astray would flatten the others.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import numpy as np
+    from matplotlib import pyplot
+
+    told = [trial for trial in trials if trial.value is not None]
+    figure, axis = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    for state, face, label in (("complete", "C0", "to its end"), ("pruned", "none", "ended early")):
+        found = [trial for trial in told if trial.state == state]
+        places, values = [t.number for t in found], [t.value for t in found]
+        axis.scatter(places, values, s=22, facecolors=face, edgecolors="C0", label=label)
+    complete = [trial for trial in told if trial.state == "complete"]
+    if complete:
+        better = np.maximum if more else np.minimum
+        best = better.accumulate([trial.value for trial in complete])
+        axis.step([t.number for t in complete], best, where="post", color="C1", label="best so far")
+        all_values = np.array([trial.value for trial in told])
+        reach = 3 * abs(np.median(all_values) - best[-1])
+        if reach > 0:
+            low, high = all_values.min(), all_values.max()
+            far = best[-1] - reach if more else best[-1] + reach
+            margin = reach / 10
+            ends = (max(low, far), high) if more else (low, min(high, far))
+            axis.set_ylim(ends[0] - margin, ends[1] + margin)
+    axis.set_xlabel("trial")
+    axis.set_ylabel(f"validation {goal}")
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
+
+
+def importances(shares: Mapping[str, float], path: Path) -> None:
+    """Which keys of a search mattered, as bars of shares of 1, the largest on top."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    names = sorted(shares, key=lambda name: shares[name])
+    height = 1.2 + 0.3 * len(names)
+    figure, axis = pyplot.subplots(figsize=(8, height), layout="constrained")
+    axis.barh(names, [shares[name] for name in names])
+    axis.set_xlabel("importance")
+    axis.grid(alpha=0.3, axis="x")
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)

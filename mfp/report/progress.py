@@ -116,3 +116,66 @@ class CountingProgress:
 
     def advance(self, count: int = 1) -> None:
         self._bar.advance(self._task, count)
+
+
+class StudyProgress:
+    """The bar of a search: trials done, the best so far, ETA, and a line for each trial."""
+
+    def __init__(self, console: Console | None = None, quiet: bool = False):
+        self._console = console or Console(stderr=True, quiet=quiet)
+        self._bar = Progress(
+            TextColumn("trials"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[best]}"),
+            TextColumn("{task.fields[now]}"),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+            transient=True,
+            speed_estimate_period=7 * 86_400,  # a trial may take hours
+        )
+        self._task = self._bar.add_task("", best="", now="")
+
+    def say(self, message: str) -> None:
+        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+    def begin(self, done: int, total: int, goal: str, best: float | None) -> None:
+        """`goal`: the name of the number that is optimised."""
+        self._goal = goal
+        self._bar.update(self._task, completed=done, total=total, best=self._shown(best))
+
+    def _shown(self, best: float | None) -> str:
+        return "" if best is None else f"best {self._goal} {best:.4f}"
+
+    def epoch(self, trial: int, epoch: int, value: float) -> None:
+        """A trial's epoch is over."""
+        now = f"trial {trial}, epoch {epoch}: {value:.4f}"
+        self._bar.update(self._task, now=now)
+
+    def ended(
+        self,
+        done: int,
+        trial: int,
+        value: float | None,
+        epochs: int,
+        pruned: str | None,
+        best: float | None,
+    ) -> None:
+        """A trial is over; `pruned` is why it was not trained to its end, "" for the usual."""
+        self._bar.update(self._task, completed=done, now="", best=self._shown(best))
+        said = f"trial {trial:3d}  {self._goal} {'-' if value is None else f'{value:.4f}'}"
+        said += f"  {epochs} epoch{'' if epochs == 1 else 's'}"
+        if pruned is not None:
+            said += f"  ended early{f': {pruned}' if pruned else ''}"
+        elif value == best:
+            said += "  *best"
+        self.say(said)
+
+    def __enter__(self) -> StudyProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()

@@ -272,6 +272,38 @@ def comparison_table(comparisons: Sequence[Any]) -> Table:
     return table
 
 
+def space_table(rows: Sequence[tuple[str, Any, Any]]) -> Table:
+    """A row for each key that is searched: its value now, and where it is searched."""
+    table = Table(title="what is searched", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("key", "now", "range or choices"):
+        table.add_column(name, overflow="fold")
+    for key, now, searched in rows:
+        table.add_row(key, Text(str(now)), Text(str(searched)))
+    return table
+
+
+_TRIALS_SHOWN = 5
+
+
+def trials_table(trials: Sequence[Any], goal: str, more: bool) -> Table:
+    """The best complete `training.tune.Trial`s, a column each; a row for each key."""
+    complete = [trial for trial in trials if trial.state == "complete"]
+    best = sorted(complete, key=lambda t: -t.value if more else t.value)[:_TRIALS_SHOWN]
+    table = Table(title="the best trials", title_justify="left", box=SIMPLE_HEAD)
+    table.add_column("")
+    for trial in best:
+        table.add_column(f"trial {trial.number}", justify="right")
+    table.add_row(f"validation {goal}", *(f"{trial.value:.4f}" for trial in best))
+    table.add_row("epochs", *(str(trial.epochs) for trial in best))
+    for key in best[0].values if best else ():
+        table.add_row(key, *(Text(_short(trial.values[key])) for trial in best))
+    return table
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def dollars(amount: float) -> str:
     """$1.2B, $34M, $560K, $900."""
     for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):

@@ -16,6 +16,7 @@ from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.data.targets import TargetSpec
 from mfp.models import heads
 from mfp.models.network import Network, NetworkShape
+from mfp.models.pretrained import WIDTH, MiniLM
 from mfp.training.step import UNCERTAINTY, Apply, Objective, ensemble_step, train_step
 
 # (params, inputs) -> outputs in natural units, attention, embedding
@@ -45,8 +46,12 @@ def build_network(config: Config, spec: FeatureSpec) -> Network:
 
 def example_inputs(spec: FeatureSpec, batch_size: int = 2) -> dict[str, np.ndarray]:
     """Inputs of the right shapes, all zero."""
-    shapes = spec.shapes().items()
-    return {name: np.zeros((batch_size, *shape), dtype) for name, (shape, dtype) in shapes}
+    shapes = spec.shapes()
+    for field, text in spec.texts.items():
+        if text.config.tokens == "pretrained":
+            shape, _ = shapes[f"texts/{field}"]
+            shapes[f"vectors/{field}"] = ((*shape[:-1], WIDTH), np.float32)
+    return {n: np.zeros((batch_size, *shape), dtype) for n, (shape, dtype) in shapes.items()}
 
 
 def init_params(network: Network, spec: FeatureSpec, seed: int, members: int = 1) -> Any:
@@ -190,10 +195,23 @@ def in_natural_units(found: Mapping[str, Any], targets: TargetSpec) -> dict[str,
 
 
 def forecast_function(network: Network, spec: FeatureSpec, members: int = 1) -> Forecast:
-    """What is exported: forecast(params, inputs) -> natural units, attention, embedding."""
+    """What is exported: forecast(params, inputs) -> natural units, attention, embedding.
+
+    A frozen sentence encoder is part of it, and its parameters are those under "pretrained".
+    """
     apply, targets = evaluation_function(network, members), spec.targets
+    text = network.config.text
+    read = tuple(spec.texts) if text.encoder == "pretrained" and text.frozen else ()
 
     def forecast(params: Any, inputs: Mapping[str, jax.Array]) -> dict[str, Any]:
+        if read:
+            encoder = {"params": params["pretrained"]}
+            params = {name: part for name, part in params.items() if name != "pretrained"}
+            vectors: dict[str, Any] = {
+                f"vectors/{field}": MiniLM().apply(encoder, inputs[f"texts/{field}"])
+                for field in read
+            }
+            inputs = {**inputs, **vectors}
         return in_natural_units(apply(params, inputs, None), targets)
 
     return forecast

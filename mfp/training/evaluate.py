@@ -109,7 +109,7 @@ def report(
 
 
 def fitting_splits(splits: dict[str, FilmArrays], joined: int) -> dict[str, FilmArrays]:
-    """The splits with the last `joined` training films, of a final fit, as validation films again."""
+    """The splits, the last `joined` training films of a final fit as validation films again."""
     train = splits["train"]
     if not joined:
         return splits

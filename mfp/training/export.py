@@ -20,7 +20,7 @@ from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.data.reference import Reference
 from mfp.manifest import Manifest
 from mfp.program import Program
-from mfp.training import assemble, evaluate
+from mfp.training import assemble, evaluate, pretrained
 from mfp.training.assemble import Forecast
 from mfp.training.run import write_text
 
@@ -55,6 +55,7 @@ def write_bundle(
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
+    params = pretrained.with_encoder(params, config)
     network = assemble.build_network(config, spec)
     forecast = assemble.forecast_function(network, spec, config.train.ensemble)
     program = export_program(forecast, spec, params)

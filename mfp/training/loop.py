@@ -6,6 +6,7 @@ Read it top to bottom: data, network, resume, then one step after another.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from mfp.data.fit import fit
 from mfp.data.history import HistoryTable
 from mfp.data.history_files import open_table
 from mfp.report.progress import TrainingProgress
-from mfp.training import assemble, finite, groups, metrics, optim, programs, signals
+from mfp.training import assemble, finite, groups, metrics, optim, pretrained, programs, signals
 from mfp.training.checkpoint import Checkpoints, Interval
 from mfp.training.evaluate import Evaluator
 from mfp.training.events import Events
@@ -50,6 +51,14 @@ class Trained:
     seconds: float
 
 
+# (epoch, {"loss": ..., "rating": {"r2": ...}, ...} of the validation films)
+OnEpoch = Callable[[int, Mapping[str, Any]], None]
+
+
+def _go_on(epoch: int, found: Mapping[str, Any]) -> None:
+    """Nobody wants to know."""
+
+
 def train(
     config: Config,
     dataset: Dataset,
@@ -57,6 +66,7 @@ def train(
     progress: TrainingProgress,
     profile: tuple[int, int] | None = None,
     processes: Processes = ALONE,
+    on_epoch: OnEpoch = _go_on,
 ) -> Trained:
     """Train in a run folder from wherever it stands, and return the best parameters.
 
@@ -65,6 +75,7 @@ def train(
 
     Args:
       profile: first and last step to trace with JAX's profiler, counted from 1.
+      on_epoch: is told of each epoch's validation losses and metrics; what it raises ends the run.
 
     Raises:
       ConfigError: the folder belongs to another config or other data.
@@ -73,7 +84,7 @@ def train(
       TrainingError: a loss is not finite.
     """
     with run.claimed():
-        return _train(config, dataset, run, progress, profile, processes)
+        return _train(config, dataset, run, progress, profile, processes, on_epoch)
 
 
 def _train(
@@ -83,6 +94,7 @@ def _train(
     progress: TrainingProgress,
     profile: tuple[int, int] | None,
     processes: Processes,
+    on_epoch: OnEpoch,
 ) -> Trained:
     dataset = dataset.of_run(config.train)
     with processes.first():
@@ -96,6 +108,7 @@ def _train(
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
     with progress.counting("transforming films", dataset.count) as count:
         splits = columns.open_splits(dataset, spec, config.targets, count.advance)
+    splits = pretrained.with_vectors(splits, dataset, spec, config, progress)
     size, buckets = config.train.batch_size, config.train.length_buckets
     runner = Runner(config.parallel, size, config.train.accumulate)
     half_life = config.train.recency_half_life_years
@@ -119,6 +132,7 @@ def _train(
     params = assemble.init_params(network, spec, config.seed, config.train.ensemble)
     groups.check(config.optimizer, params)
     params = start_from_vectors(params, spec, config)
+    params = pretrained.start_from_published(params, config)
     params = start_from_naive_bayes(params, spec, splits["train"], config)
     params = assemble.with_uncertainty(params, config, spec)
     state = init_state(params, tx, config.train.ensemble)
@@ -177,6 +191,7 @@ def _train(
                     events.log({"step": step, "epoch": epoch, "validation": held_out | scores})
                     events.speed({"step": step, "epoch": epoch, **meter.take().figures()})
                     progress.epoch(epoch, held_out, scores, best=memory.best_step == step)
+                    on_epoch(epoch, held_out | scores)
                 # The one place that decides about stopping. The signal may have come at any
                 # time: while compiling, evaluating or saving as well; and to any process.
                 stopping, by_clock = runner.agreed(_wish(asked, interval), earlier)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -47,7 +47,20 @@ def optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransf
             optax.scale_by_learning_rate(rate),
         )
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
-    return optax.chain(clip, rule)
+    chained = optax.chain(clip, rule)
+
+    def update(grads: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        updates, state = chained.update(grads, state, params, **extra)
+        return _slower(updates, config.pretrained_rate), state
+
+    return optax.GradientTransformation(chained.init, update)
+
+
+def _slower(updates: Any, rate: float) -> Any:
+    """Updates with those of a published encoder, which is trained on, made smaller."""
+    if not (isinstance(updates, Mapping) and "pretrained" in updates):
+        return updates
+    return {**updates, "pretrained": jax.tree.map(lambda u: rate * u, updates["pretrained"])}
 
 
 def _decayed(params):

@@ -18,7 +18,7 @@ from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 
 # How a run is carried out, not what it is: it may be resumed on other devices.
-_FREE_KEYS = ("parallel.", "train.checkpoint_", "train.log_every")
+FREE_KEYS = ("parallel.", "train.checkpoint_", "train.log_every", "tune.")
 
 
 class BusyError(RuntimeError):
@@ -94,7 +94,7 @@ class RunFolder:
             return False
         old, fingerprint = self.read_config()
         differences = configs.differences(old, config)
-        changed = [line for line in differences if not line.startswith(_FREE_KEYS)]
+        changed = [line for line in differences if not line.startswith(FREE_KEYS)]
         if changed:
             raise ConfigError(
                 f"{self.path}: holds a run of another config ({'; '.join(changed[:5])}); "

@@ -34,6 +34,7 @@ from mfp.training import (
     metrics,
     missing,
     parallel,
+    pretrained,
     rivals,
     served,
 )
@@ -61,6 +62,7 @@ def restore_trained(
     with progress.counting("transforming films", dataset.count) as count:
         films = dataset.of_run(config.train)
         splits = columns.open_splits(films, spec, config.targets, count.advance)
+    splits = pretrained.with_vectors(splits, films, spec, config, progress)
     return Trained(spec, assemble.of_network(state.ema), splits, int(state.step), seconds)
 
 
@@ -84,8 +86,9 @@ def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> tupl
     compare, limit = _COMPARISONS[match["sign"]], float(match["number"])
     splits, films = dict(trained.splits), dict(dataset.splits)
     for name in [name for name in ("validation", "test") if name in splits]:
-        chosen = []
-        for i, (film, outcome) in enumerate(dataset.splits[name]):
+        chosen, all_of_it = [], dataset.splits[name]
+        assert isinstance(all_of_it, Films), name  # only the training films may be two splits
+        for i, (film, outcome) in enumerate(all_of_it):
             source: Any = film if match["field"] in fields else outcome
             value = getattr(source, match["field"])
             if value is not None and compare(value, limit):
@@ -93,7 +96,7 @@ def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> tupl
         if not chosen:
             raise ConfigError(f"--where {condition}: holds for no {name} film")
         splits[name] = splits[name].select(np.array(chosen))
-        films[name] = films[name].select(chosen)
+        films[name] = all_of_it.select(chosen)
     return replace(trained, splits=splits), replace(dataset, splits=films)
 
 

@@ -128,9 +128,9 @@ def test_each_node_runs_a_task_of_the_shipped_command(cluster, program):
     cluster.wait_for_state("COMPLETED", job)
     runs = program["RUNS"]
     arguments = (
-        "train --quiet --distributed --config configs/base.toml --set seed=0"
+        f"train --quiet --config configs/base.toml --distributed --set seed=0 --run {runs}/base-0"
         f' --set parallel.mode=sharded --set data.prepared="{runs}/prepared"'
-        f" --set train.epochs=2 --run {runs}/base-0"
+        " --set train.epochs=2"
     )
     assert calls(cluster.output(job)) == [f"{i} of 2: {arguments}" for i in range(2)]
 
@@ -143,6 +143,19 @@ def test_an_array_runs_every_config_with_every_seed(cluster, program):
     assert names == [["base-0"], ["base-1"], ["reviews-0"], ["reviews-1"]]
     cluster.wait_for_state("FAILED", f"{array}_4")
     assert "array index 4: there are 2 configs x 2 seeds" in cluster.output(f"{array}_4")
+
+
+def test_the_members_of_an_array_search_in_one_study(cluster, program):
+    variables = {"COMMAND": "tune", "CONFIGS": "configs/tune.toml", "SEEDS": "2", **program}
+    array = cluster.submit("--array=0-1", "--nodes=1", SETTINGS="--trials 9", **variables)
+    cluster.wait_for_state("COMPLETED", *(f"{array}_{i}" for i in range(2)))
+    runs = program["RUNS"]
+    arguments = (
+        f"tune --quiet --config configs/tune.toml --run {runs}/tune"
+        f' --set parallel.mode=sharded --set data.prepared="{runs}/prepared" --trials 9'
+    )
+    found = [calls(cluster.output(f"{array}_{i}")) for i in range(2)]
+    assert found == [[f"0 of 1: {arguments}"]] * 2
 
 
 def test_a_stopped_member_of_an_array_returns_alone(cluster, program):

@@ -9,6 +9,7 @@ from mfp.forecast.axes import Axis
 from mfp.forecast.plan import Plan, Plans
 from mfp.forecast.predict import Forecast
 from mfp.report import plots
+from mfp.training.tune import Trial
 
 
 def plans(axes, title="Heat", **bounds):
@@ -51,3 +52,30 @@ def test_plans_of_any_axes(axes, bounds, tmp_path):
 def test_coverage_without_any_interval_draws_nothing(tmp_path):
     plots.coverage({"level": 0.9}, tmp_path / "coverage.png")
     assert not (tmp_path / "coverage.png").exists()
+
+
+def trial(number, state, value):
+    return Trial(number, state, value, 1, 1.0, {}, "")
+
+
+@pytest.mark.parametrize("more", [True, False])
+@pytest.mark.parametrize(
+    "trials",
+    [
+        [],
+        [trial(0, "failed", None)],
+        [trial(0, "pruned", 3.0)],
+        [trial(0, "complete", 3.0)],
+        [trial(0, "complete", 3.0), trial(1, "pruned", 1e9), trial(2, "complete", 2.5)],
+    ],
+)
+def test_the_history_of_any_study(trials, more, tmp_path):
+    plots.study_history(trials, "loss", more, tmp_path / "history.png")
+    assert (tmp_path / "history.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_importances_of_one_key_and_of_many(tmp_path):
+    for count in (1, 30):
+        path = tmp_path / f"{count}.png"
+        plots.importances({f"model.key_{i}": i / 10 for i in range(count)}, path)
+        assert path.read_bytes()[:4] == b"\x89PNG"

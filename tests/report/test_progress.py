@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from mfp.report.progress import CountingProgress, TrainingProgress
+from mfp.report.progress import CountingProgress, StudyProgress, TrainingProgress
 
 LOSSES = {"loss": 1.25, "loss_rating": 1.0, "loss_hit": 0.5}
 SCORES = {"rating": {"r2": 0.123, "rmse": 1.0}, "hit": {"auc": 0.7}, "verdict": {"accuracy": 0.5}}
@@ -70,3 +70,29 @@ def test_a_finished_run_has_no_bar():
     progress.begin(step=4, total=4, per_epoch=2, batch_size=8)
     progress.step(4, LOSSES)
     assert file.getvalue() == ""
+
+
+def search(progress):
+    with progress:
+        progress.begin(1, 4, "rating/r2", 0.25)
+        progress.epoch(1, 1, 0.125)
+        progress.ended(2, 1, 0.5, 3, None, 0.5)
+        progress.ended(3, 2, 0.375, 1, "", 0.5)
+        progress.ended(4, 3, None, 0, "the loss is nan", 0.5)
+
+
+def test_a_search_says_a_line_for_each_trial():
+    file = io.StringIO()
+    search(StudyProgress(Console(file=file, width=100)))
+    assert file.getvalue().splitlines() == [
+        "trial   1  rating/r2 0.5000  3 epochs  *best",
+        "trial   2  rating/r2 0.3750  1 epoch  ended early",
+        "trial   3  rating/r2 -  0 epochs  ended early: the loss is nan",
+    ]
+
+
+def test_a_search_on_a_terminal_shows_trials_the_best_and_eta():
+    file = io.StringIO()
+    search(StudyProgress(Console(file=file, width=120, force_terminal=True)))
+    for shown in ("4/4", "best rating/r2 0.5000", "ETA"):
+        assert shown in file.getvalue()
