@@ -69,8 +69,8 @@ class HistoryConfig:
     half_life_years: float = bounded(6.0, low=0)  # of an outcome's weight; 0 = it keeps its weight
     # An outcome enters as its difference from the mean known when its film opened.
     stationary: bool = True
-    # After its release an outcome counts as known; where only the month or year of release is
-    # known, not before its end.
+    # After its release an outcome counts as known; after the end of the month or year where only
+    # that is known of it.
     delay_days: int = bounded(30, low=0, high=3650)
 
 

@@ -35,7 +35,7 @@ from mfp.data.tabular import (
 )
 from mfp.data.targets import TargetSpec
 from mfp.data.text import TextTransform
-from mfp.data.track_record import HISTORY, TrackRecord
+from mfp.data.track_record import HISTORY, MemberRecord, TrackRecord
 from mfp.film import Film
 
 Arrays = dict[str, np.ndarray]
@@ -122,6 +122,13 @@ class FeatureSpec:
         if self.table is None:
             raise ValueError("a spec with histories needs the table of past films: with_table")
         return self.history.arrays(collection, self.table)
+
+    def record_of(self, film: Film, field: str, name: str) -> MemberRecord | None:
+        """What was known of a member of a film's field; None where no record of such is read."""
+        past, date = self.history, film.release_date
+        if past is None or self.table is None or date is None or field not in past.config.fields:
+            return None
+        return past.of_member(field, name, date, self.table)
 
     def with_table(self, table: HistoryTable | None) -> FeatureSpec:
         """The same spec, which looks histories up in this table."""

@@ -79,12 +79,8 @@ def asked_on(date: PartialDate) -> int:
 
 
 def known_on(date: PartialDate, delay_days: int) -> int:
-    """The day (ordinal) on which the outcome of a film becomes known.
-
-    So many days after its release; of a film dated only to the month or year, which opened in the
-    middle of it more or less, not before its last day.
-    """
-    return max(date.last_day().toordinal(), date.first_day().toordinal() + delay_days)
+    """The day (ordinal) on which the outcome of a film is known: after the last it may open on."""
+    return date.last_day().toordinal() + delay_days
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,7 @@ from mfp.data.tabular import (
     transform_from_json,
     transform_to_json,
 )
+from mfp.dates import PartialDate
 from mfp.film import Film
 
 HISTORY = "history"
@@ -42,6 +43,15 @@ _ANY_ROLE = " in any role"
 _LEADING = 3  # members whose billing counts
 _DAYS_A_YEAR = 365.25
 _TINY = np.finfo(float).tiny
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRecord:
+    """What was known of one person, company or the like when a film opened."""
+
+    films: int  # they had made
+    means: tuple[tuple[str, float], ...]  # (outcome, its mean over those that were known)
+    relative: bool  # means are differences from films of their time
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,17 @@ class TrackRecord:
             f"{HISTORY}/known": known.astype(np.float32),
             f"present/{HISTORY}": known.any(axis=1).astype(np.float32),
         }
+
+    def of_member(
+        self, field: str, name: str, date: PartialDate, table: HistoryTable
+    ) -> MemberRecord:
+        """The record of a member of a field, in that role, as a film of that date is told it."""
+        key = np.array([member_key(field, name)], np.uint64)
+        day = np.array([history.asked_on(date)])
+        made, _ = table.made(key, day)
+        known = {outcome: table.known(outcome, key, day) for outcome in self.config.outcomes}
+        means = tuple((o, float(found.mean[0])) for o, found in known.items() if found.count[0])
+        return MemberRecord(int(made[0]), means, self.config.stationary)
 
     def to_json(self) -> dict[str, Any]:
         numbers = {name: transform_to_json(t) for name, t in self.numbers.items()}

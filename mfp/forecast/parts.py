@@ -18,6 +18,7 @@ import numpy as np
 
 from mfp import film as films
 from mfp.data.features import FeatureSpec, vocabulary_name
+from mfp.data.track_record import MemberRecord
 from mfp.film import FIELDS, Film
 
 Kind = Literal["fact", "member", "word", "review", "region", "frame"]
@@ -40,6 +41,7 @@ class Part:
     span: tuple[int, int] | None = None  # of a word: its characters [start, end) of the text
     cell: tuple[int, int] | None = None  # of a region: row and column from the top left
     position: float | None = None  # of a frame: where in the clip, from 0 to 1
+    record: MemberRecord | None = None  # of a member: what was known of it when the film opened
 
 
 def parts_of(film: Film, pixels: Pixels, spec: FeatureSpec) -> list[Part]:
@@ -70,7 +72,8 @@ def _members(film: Film, spec: FeatureSpec) -> Iterable[Part]:
         names = films.names(film, field)
         vocabulary = spec.vocabularies[vocabulary_name(field)]
         kept = vocabulary.kept(names, spec.lengths[field], field in spec.ordered)
-        yield from (Part("member", field, names[i], i) for i in sorted(kept))
+        for i in sorted(kept):
+            yield Part("member", field, names[i], i, record=spec.record_of(film, field, names[i]))
 
 
 def _words(film: Film, spec: FeatureSpec) -> Iterable[Part]:

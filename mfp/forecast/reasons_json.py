@@ -29,7 +29,9 @@ def of(explanation: Explanation) -> dict[str, Any]:
     forecast, average_film  {target: value}
     modalities    {name: effects}; missing ones left out
     facts, members, words, reviews    [{field, text, ..., effects}], the most important first;
-                  of a word "start" and "end" are characters of the film's text
+                  of a word "start" and "end" are characters of the film's text; of a member
+                  "record" is {"films": earlier ones, "relative", outcome: mean of those known},
+                  of revenue in log10 dollars
     regions       {field: {"rows", "columns", target: [[effect]]}}
     frames        {field: [{"index", "position" from 0 to 1 in the clip, effects}]}, in order
     similar       [{past film, "distance"}], the nearest first
@@ -84,6 +86,10 @@ def _part(part: Part) -> dict[str, Any]:
     values: dict[str, Any] = {"field": part.field, "text": part.text}
     if part.kind == "review" or (part.kind == "word" and part.field == "reviews"):
         values["review"] = part.index
+    if part.record is not None:
+        means = {outcome: round(mean, 3) for outcome, mean in part.record.means}
+        record = {"films": part.record.films, "relative": part.record.relative}
+        values["record"] = record | means
     if part.span is not None:
         values["start"], values["end"] = part.span
     return values

@@ -72,7 +72,21 @@ def part_label(part: Part) -> str:
     if part.kind == "review" or (part.kind == "word" and part.field == "reviews"):
         whole = "" if part.kind == "word" else "all of "
         return f"review {part.index + 1}: {whole}{text}"
-    return f"{field}: {text}"
+    return f"{field}: {text}{_record(part)}"
+
+
+def _record(part: Part) -> str:
+    """Of a member: " (12 earlier films, rating +0.80)", against films of their time."""
+    found = part.record
+    if found is None:
+        return ""
+    if not found.films:
+        return " (no earlier film)"
+    said = [f"{found.films:,} earlier film{'' if found.films == 1 else 's'}"]
+    for outcome, mean in found.means:
+        shown = effect_text if found.relative else level_text
+        said.append(f"{_LABEL.get(outcome, outcome)} {shown(outcome, mean)}")
+    return f" ({', '.join(said)})"
 
 
 def similar_table(found: Explanation) -> Table:

@@ -16,6 +16,7 @@ from mfp.calibration.patterns import Parts, combinations
 
 SPEC = SimpleNamespace(
     numbers={"budget_usd": None, "release_year": None},
+    history=None,
     sets={"people": ("directors",)},
     modalities=("numbers", "people", "poster"),
 )

@@ -99,11 +99,15 @@ def test_a_stationary_outcome_is_a_difference_from_what_films_had_been_like():
         ("2000-06-10", "2000-07-10", False),  # known on that day, not before
         ("2000-06-10", "2000-07-11", True),
         ("2000-06", "2000-07-01", False),  # may have opened on 30 June
-        ("2000-06", "2000-07-02", True),  # the month's last day, 30 days after its first, and over
+        ("2000-06", "2000-07-30", False),
+        ("2000-06", "2000-07-31", True),
         ("2000", "2000-12-31", False),
-        ("2000", "2001", True),  # asked on 1 January
+        ("2000", "2001", False),  # asked on 1 January, known on 30 January
+        ("2000", "2001-01-30", False),
+        ("2000", "2001-01-31", True),
+        ("2000", "2002", True),
         ("2000", "2000", False),
-        ("2000-11-30", "2001", True),  # 30 days later is 30 December
+        ("2000-12-01", "2001", True),  # 30 days later is 31 December
         ("2000-12-02", "2001", False),
         ("2001-01", "2001", False),
         ("2000-12-31", "2001-01", False),
@@ -145,7 +149,7 @@ def test_votes_weigh_a_rating_as_in_the_loss():
     films = [film("2000", 4.0, directors=("Ann",), vote_count=10.0),
              film("2000", 8.0, directors=("Ann",), vote_count=0.0)]  # fmt: skip
     table = history.build(films, config(stationary=False, half_life_years=0.0), rules)
-    found = asked(table, "rating", "directors", "Ann", "2001")
+    found = asked(table, "rating", "directors", "Ann", "2002")
     assert (found.count, found.weight, found.mean) == (1, 0.5, 4.0)
 
 
@@ -185,7 +189,7 @@ def events(collection, outcome, cfg, space, name, day):
         if made.release_date is None:
             continue
         date = made.release_date
-        known_on = max(date.last_day().toordinal(), date.first_day().toordinal() + cfg.delay_days)
+        known_on = date.last_day().toordinal() + cfg.delay_days
         value = targets.value(outcome, made, result, RULES)
         fields = ("directors", "cast") if space == "people" else (space,)
         member = space == "all" or any(name in getattr(made, field) for field in fields)

@@ -30,7 +30,9 @@ def film(date: str | None, rating: float | None = None, **fields) -> tuple[Film,
 
 def told(collection, asked: Film, ordered: frozenset[str] = frozenset(), **keys):
     """{number: value} of a film, of those that are known, unscaled."""
-    cfg = HistoryConfig(**({"fields": FIELDS, "outcomes": ("rating",), "any_role": True} | keys))
+    cfg = HistoryConfig(
+        **({"fields": FIELDS, "outcomes": ("rating",), "any_role": True, "delay_days": 0} | keys)
+    )
     table = history.build(collection, cfg, RULES)
     row = track_record.statistics([asked], table, cfg)[0]
     numbers = track_record.numbers_of(cfg, ordered)

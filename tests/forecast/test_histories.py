@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mfp import film as films
 from mfp.data import columns, history
+from mfp.data.tabular import fold
 from mfp.dates import PartialDate
 from mfp.film import Film
 from mfp.forecast import Forecaster, axes, plan
@@ -87,6 +89,24 @@ def test_a_history_is_explained_as_a_part_of_its_own(run, forecaster):
     total = sum(effect["rating"] for effect in effects.values())
     moved = explanation.forecast["rating"] - explanation.average["rating"]
     assert total == pytest.approx(moved, abs=1e-4)
+
+
+def test_a_member_is_told_with_its_record(run, forecaster):
+    film = film_with_a_past(run)
+    explanation = forecaster.predict([film], explain=True)[0].explanation
+    told = [row for row in explanation.to_json()["members"] if "record" in row]
+    assert {row["field"] for row in told} > {"directors"}
+    for row in told:
+        everything = [pair for split in run.films.values() for pair in split]
+        earlier = {
+            id(f)
+            for f, _ in everything
+            if f.release_date
+            and f.release_date.last_day() < film.release_date.first_day()
+            and fold(row["text"]) in map(fold, films.names(f, row["field"]))
+        }
+        assert row["record"]["films"] == len(earlier), row
+    assert any(abs(row["record"].get("rating", 0)) > 0.1 for row in told)
 
 
 def test_the_bundle_lists_its_history(run, forecaster):

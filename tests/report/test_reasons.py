@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from mfp.data.reference import PastFilm
+from mfp.data.track_record import MemberRecord
 from mfp.dates import PartialDate
 from mfp.forecast import Forecast
 from mfp.forecast.explain import Explanation, ModalityEffect, PartEffect
@@ -76,6 +77,27 @@ def test_parts_are_named_and_markup_is_text():
         (Part("word", "reviews", "dull", 1, (0, 4)), "review 2: dull"),
         (Part("review", "reviews", "x" * 60, 0), f"review 1: all of {'x' * 37}..."),
         (Part("frame", "trailer", index=3), "trailer: frame 4"),
+        (
+            Part("member", "directors", "Ann", record=MemberRecord(0, (), True)),
+            "directors: Ann (no earlier film)",
+        ),
+        (
+            Part("member", "cast", "Ann", record=MemberRecord(1, (("rating", -0.5),), True)),
+            "cast: Ann (1 earlier film, rating -0.50)",
+        ),
+        (
+            Part(
+                "member",
+                "companies",
+                "Fox",
+                record=MemberRecord(1200, (("rating", 6.2), ("revenue", 7.0)), False),
+            ),
+            "companies: Fox (1,200 earlier films, rating 6.20, box office $10.0M)",
+        ),
+        (
+            Part("member", "cast", "Ann", record=MemberRecord(3, (("revenue", 0.301),), True)),
+            "cast: Ann (3 earlier films, box office x2.00)",
+        ),
     ],
 )
 def test_labels(part, label):
