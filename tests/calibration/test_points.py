@@ -27,9 +27,7 @@ def test_small_and_large_films_have_factors_of_their_own():
     np.testing.assert_allclose(10 ** np.array(rules.smearing), factors)
     mean = rules.mean_usd(np.array([4.0, 5.0, 6.0, 8.0, 9.0]))
     between = np.sqrt(factors[0] * factors[1])  # lines between logarithms
-    np.testing.assert_allclose(
-        mean, [1e4 * factors[0], 1e5 * factors[0], 1e6 * between, 1e8, 1e9]
-    )
+    np.testing.assert_allclose(mean, [1e4 * factors[0], 1e5 * factors[0], 1e6 * between, 1e8, 1e9])
 
 
 def test_means_add_up_to_what_films_earn_and_medians_to_less():

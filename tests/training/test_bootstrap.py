@@ -1,4 +1,4 @@
-"""The paired bootstrap: plain metrics, an analytic interval, its coverage, and that it is paired."""
+"""The paired bootstrap: plain metrics, an analytic interval, its coverage, its pairs."""
 
 from __future__ import annotations
 

@@ -55,8 +55,14 @@ FILMS = [(film(i), Outcome()) for i in range(75)]
 
 
 def test_a_film_is_in_the_slices_of_all_its_genres():
-    slices = served.slices_of(FILMS, served.directors_of([(Film("x", directors=("known director",)), Outcome())]))
-    assert {k: v.sum() for k, v in slices["genre"].items()} == {"Drama": 35, "Crime": 35, "Comedy": 40}
+    slices = served.slices_of(
+        FILMS, served.directors_of([(Film("x", directors=("known director",)), Outcome())])
+    )
+    assert {k: v.sum() for k, v in slices["genre"].items()} == {
+        "Drama": 35,
+        "Crime": 35,
+        "Comedy": 40,
+    }
     assert {k: v.sum() for k, v in slices["year"].items()} == {"2011": 40, "2012": 35}
     assert slices["budget"]["$1M to $10M"].sum() == 50
     assert slices["budget"]["budget unknown"].sum() == 25
