@@ -163,6 +163,54 @@ def test_evaluate_as_a_table(trained):
     assert "90% intervals: rating" in result.stdout.removeprefix(table.rstrip())
 
 
+def test_evaluate_beside_the_rivals(work, trained, tmp_path, monkeypatch):
+    pytest.importorskip("lightgbm", reason="pip install 'mfp[compare]'")
+    from mfp.training import boosting
+
+    monkeypatch.setattr(boosting, "TRIALS", 2)
+    run = tmp_path / "mini"
+    shutil.copytree(work / "runs" / "mini", run)
+    result = mfp("evaluate", run, "--compare")
+    assert result.exit_code == 0, result.output
+    found = json.loads((run / "metrics.json").read_text())
+    assert next(iter(found)) == "comparison"
+    first = result.stdout.splitlines()[0]
+    assert first == found["comparison"]["verdict"]
+    assert first.startswith(("The network", "No difference is shown"))
+    assert {"mean", "ridge", "logistic", "lightgbm"} == set(found["baselines"])
+    for target, by_rival in found["comparison"]["differences"].items():
+        for rival, scores in by_rival.items():
+            for metric in set(scores) & set(found["test"][target]):
+                expected = found["test"][target][metric], found["baselines"][rival][target][metric]
+                assert (scores[metric]["network"], scores[metric]["rival"]) == pytest.approx(
+                    expected
+                )
+    # What was measured is kept as long as the network and its films are the same.
+    again = mfp("evaluate", run)
+    assert again.stdout.splitlines()[0] == first
+    assert json.loads((run / "metrics.json").read_text())["comparison"] == found["comparison"]
+    page = mfp("report", run)
+    assert page.exit_code == 0, page.output
+    html = (run / "report.html").read_text()
+    assert first.split(" (")[0].replace("'", "&#39;") in html
+    some = mfp(
+        "evaluate", run, "--compare", "--refit-rivals", "--where", "runtime_minutes>=80", "--json"
+    )
+    assert some.exit_code == 0, some.output
+    shown = json.loads(some.stdout)
+    assert shown["comparison"]["refit"]
+    assert shown["test"]["rating"]["n"] < found["test"]["rating"]["n"]
+    assert json.loads((run / "metrics.json").read_text())["comparison"] == found["comparison"]
+
+
+def test_rivals_that_are_not_installed_are_named(work, trained, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    one_line(mfp("evaluate", "runs/mini", "--compare"), "pip install 'mfp[compare]'")
+    assert mfp("evaluate", "runs/mini", "--refit-rivals").exit_code == 2
+
+
 def test_the_card_of_a_bundle(work, trained):
     result = mfp("bundle", "show", "runs/mini/bundle")
     assert result.exit_code == 0, result.output

@@ -43,6 +43,8 @@ def show(manifest: Manifest, verified: bool) -> None:
     for name, meaning in card["targets"].items():
         tables.say(f"{name:10s}{meaning}")
     tables.show(_input_table(card["inputs"]))
+    if "comparison" in manifest.metrics:
+        tables.say(manifest.metrics["comparison"]["verdict"])
     if "test" in manifest.metrics and "baselines" in manifest.metrics:
         tables.show(tables.metrics_table(manifest.metrics))
     for sentence in _coverage(manifest.metrics.get("intervals", {})):

@@ -90,6 +90,9 @@ def _forecasts(forecast: Forecast) -> list[dict[str, Any]]:
     if forecast.revenue_usd is not None:
         bounds = forecast.revenue_usd, forecast.revenue_usd_low, forecast.revenue_usd_high
         found.append(_target("box office", None, tables.dollars, bounds))
+    if forecast.revenue_mean_usd is not None:
+        mean = forecast.revenue_mean_usd, None, None
+        found.append(_target("box office, mean", None, tables.dollars, mean))
     percent = "{:.0%}".format
     share = charts.Axis("", 0, 1, tuple((t / 4, f"{t / 4:.0%}") for t in range(5)))
     for label, value in (

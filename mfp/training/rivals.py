@@ -7,7 +7,6 @@ They are held in memory: tables of some 10^5 films.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -36,18 +35,17 @@ class Rival:
 
 def check_installed() -> None:
     """Raises ConfigError where the extra `compare` is missing or cannot be loaded."""
-    for module in ("lightgbm", "sklearn"):
-        try:
-            importlib.import_module(module)
-        except ImportError:
-            raise ConfigError(
-                f"--compare: {module} is not installed; run: pip install 'mfp[compare]'"
-            ) from None
-        except OSError as error:  # LightGBM needs the system's OpenMP
-            raise ConfigError(
-                f"--compare: {module} cannot be loaded ({error}); on Debian run: "
-                "apt-get install libgomp1"
-            ) from None
+    try:
+        import lightgbm  # noqa: F401
+        import sklearn  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(
+            f"--compare: {error.name} is not installed; run: pip install 'mfp[compare]'"
+        ) from None
+    except OSError as error:  # LightGBM needs the system's OpenMP
+        raise ConfigError(
+            f"--compare: LightGBM cannot be loaded ({error}); on Debian: apt-get install libgomp1"
+        ) from None
 
 
 def fit(

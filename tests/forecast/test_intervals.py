@@ -7,9 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from mfp.calibration.points import PointRules
 from mfp.film import Film
 from mfp.forecast import Forecaster
-from mfp.forecast.intervals import no_intervals
+from mfp.forecast.intervals import intervals, no_intervals
 from mfp.manifest import BundleError
 
 
@@ -120,3 +121,35 @@ def test_large_revenues_stay_within_a_trillion(forecaster):
     (found,) = Forecaster(bundle).predict([Film(title="x")])
     assert found.revenue_usd_low < found.revenue_usd == pytest.approx(10**11.9)
     assert found.revenue_usd_high == pytest.approx(1e12)
+
+
+def test_the_mean_of_box_office_lies_above_the_median_where_errors_do(run, test_films):
+    forecaster = Forecaster.open(run.bundle)
+    rules = PointRules((5.0, 7.0), (0.5, 0.2), (1.0, 0.0, 0.0, 0.0))
+    calibration = dataclasses.replace(forecaster.bundle.calibration, points=rules)
+    changed = Forecaster(dataclasses.replace(forecaster.bundle, calibration=calibration))
+    found = changed.predict(test_films[:5])
+    for forecast in found:
+        factor = np.interp(np.log10(forecast.revenue_usd), [5, 7], [0.5, 0.2])
+        assert forecast.revenue_mean_usd == pytest.approx(forecast.revenue_usd * 10**factor)
+        assert "revenue_mean_usd" in forecast.to_json()
+    none = dataclasses.replace(calibration, points=PointRules())
+    older = Forecaster(dataclasses.replace(forecaster.bundle, calibration=none))
+    assert "revenue_mean_usd" not in older.predict(test_films[:1])[0].to_json()
+
+
+def test_the_verdict_is_the_one_of_the_calibration(run, test_films):
+    calibration = Forecaster.open(run.bundle).bundle.calibration
+    weighed = dataclasses.replace(
+        calibration, points=PointRules(verdict_weights=(0.2, 0.1, 0.1, 1.0)), targets={}
+    )
+    outputs = {"verdict": np.array([[0.4, 0.3, 0.2, 0.1], [0.8, 0.1, 0.09, 0.01]])}
+    inputs = {
+        f"present/{part}": np.ones(2)
+        for part in ("numbers", "people", "content", "origin", "title")
+    }
+    missing = np.zeros((2, len(calibration.parts.names)), bool)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(calibration.parts), "missing", lambda self, columns: missing)
+        said = intervals(weighed, test_films[:2], inputs, outputs, np.zeros((2, 3)), 0.9)
+    assert [row["verdict"] for row in said] == ["superhit", "flop"]

@@ -73,6 +73,7 @@ def forecast(**changes) -> Forecast:
         "revenue_usd": 1.2e7,
         "revenue_usd_low": 1e6,
         "revenue_usd_high": 9e7,
+        "revenue_mean_usd": 2.3e7,
         "hit_probability": 0.31,
         "level": 0.9,
         "flags": (f"unseen language: {ATTRIBUTE}",),
@@ -132,7 +133,30 @@ def metrics() -> dict:
     rating = {"test": covered, **slices, "by_missing": {"without <b>poster": covered}}
     test = {"rating": scores, "revenue": scores, "hit": chances}
     ridge = {"rating": scores | {"r2": 0.2}, "hit": chances | {"auc": 0.65}}
+    difference = {"network": 0.3, "rival": 0.2, "difference": 0.1, "low": 0.05, "high": 0.15}
+    difference |= {"outcome": "wins"}
+    comparison = {
+        "verdict": "The network wins: rating R2 <b>0.3.",
+        "refit": False,
+        "differences": {"rating": {"ridge": {"r2": difference, "r2_without_bias": difference}}},
+    }
+    of_slice = {"r2": 0.25, "rmse": 1.1, "bias": -0.2, "mean": 6.0, "n": 31}
+    served = {
+        "revenue": {"total_by_medians": 0.6, "total_by_means": 0.97, "n": 400},
+        "verdict": {
+            "macro_f1": 0.45,
+            "f1": {"flop": 0.5, "superhit": 0.4},
+            "likeliest_class": {"macro_f1": 0.3},
+            "confusion": {
+                "flop": {"flop": 7, "superhit": 1},
+                "superhit": {"flop": 2, "superhit": 3},
+            },
+        },
+        "slices": {"rating": {"genre": {ATTRIBUTE: of_slice}}},
+    }
     return {
+        "comparison": comparison,
+        "served": served,
         "test": test,
         "baselines": {"mean": {"rating": scores | {"r2": 0.0}}, "ridge": ridge},
         "intervals": {"level": 0.9, "rating": rating},

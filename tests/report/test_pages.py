@@ -118,7 +118,7 @@ def test_the_page_of_a_run_shows_hostile_titles_as_they_are(run):
 
 
 def test_the_page_of_a_film_tells_its_forecast_and_reasons(film):
-    for said in ("6.5", "5.2 to 7.7", "$12M", "$1M to $90M", "31%", "90% interval"):
+    for said in ("6.5", "5.2 to 7.7", "$12M", "$1M to $90M", "$23M", "31%", "90% interval"):
         assert said in film.text
     for said in ("+0.50", "-0.30", "the average film", "a note <b>", "2009", "$20M"):
         assert said in film.text
@@ -198,6 +198,20 @@ def test_the_page_of_a_run_tells_everything(run):
     for heading in headings:
         assert heading in run.text, heading
     assert "rating: 90% intervals cover 89.0% of 400 test films" in run.text
+
+
+def test_the_page_of_a_run_begins_with_the_rivals(run):
+    text = " ".join(run.text[run.text.index("Training run") :].split())
+    assert text.startswith("Training run base <b> The network wins: rating R2 <b>0.3.")
+    assert "rating R2, ridge" in text
+    assert "+0.050 to +0.150" in text
+
+
+def test_the_page_of_a_run_tells_what_people_are_served(run):
+    text = " ".join(run.text.split())  # the cells of a row follow without a space
+    assert "medians add up to 0.60 of what they earned, means to 0.97" in text
+    assert f"genre: {pages.ATTRIBUTE}0.2501.100-0.2031" in text
+    assert "superhit23" in text
 
 
 def test_the_worst_miss_comes_first_and_by_name():

@@ -73,12 +73,17 @@ def test_metrics_json_of_a_run(run):
     report = json.loads((run.path / "metrics.json").read_text("utf-8"))
     for split in ("test", "validation"):
         assert set(report[split]["rating"]) == {"rmse", "mae", "r2", "n"}
-        expected = {"rmse", "mae", "r2", "n", "median_relative_error"}
+        expected = {"rmse", "mae", "r2", "n", "median_relative_error", "rmsle"}
+        expected |= {"within_factor_two"}
         assert set(report[split]["revenue"]) == expected
         assert set(report[split]["hit"]) == {"auc", "log_loss", "accuracy", "n"}
         ratings = [outcome.rating for _, outcome in run.films[split]]
         assert report[split]["rating"]["n"] == sum(r is not None for r in ratings)
     assert {"mean", "ridge"} <= set(report["baselines"])
+    assert {"revenue", "hit", "slices"} <= set(report["served"])
+    years = report["served"]["slices"]["rating"]["year"]
+    assert set(years) <= {"1953", "1954", "1955"}
+    assert sum(scores["n"] for scores in years.values()) == report["test"]["rating"]["n"]
     assert len(report["fingerprint"]) == 64
     assert report["seconds"] > 0
     assert {"mfp", "python", "jax", "flax"} <= set(report["versions"])

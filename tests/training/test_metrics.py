@@ -41,6 +41,23 @@ def test_revenue_is_judged_in_logs_and_by_its_median_relative_error():
     found = metrics.revenue(truth, pred)
     assert found["median_relative_error"] == pytest.approx(0.5)  # of 0.1, 0.5, 2
     assert found["rmse"] == pytest.approx(metrics.regression(truth, pred)["rmse"])
+    assert found["within_factor_two"] == pytest.approx(2 / 3)  # 1.1, exactly half, 3 times
+    logs = np.log([111 / 101, 101 / 201, 1201 / 401])
+    assert found["rmsle"] == pytest.approx(np.sqrt(np.mean(logs**2)))
+
+
+def test_what_is_said_from_a_threshold_on():
+    truth, chance = np.array([1, 1, 0, 0, 1.0]), np.array([0.9, 0.5, 0.6, 0.1, 0.3])
+    found = metrics.decided(truth, chance, 0.5)  # says yes to three, two of them right
+    assert found["precision"] == pytest.approx(2 / 3)
+    assert found["recall"] == pytest.approx(2 / 3)
+    assert found["f1"] == pytest.approx(sklearn_metrics.f1_score(truth, chance >= 0.5))
+    assert (found["said"], found["true"], found["n"]) == (3, 3, 5)
+    assert metrics.decided(truth, chance, 0.25)["recall"] == 1
+    nothing = metrics.decided(truth, chance, 0.95)
+    assert math.isnan(nothing["precision"])
+    assert (nothing["recall"], nothing["f1"]) == (0, 0)
+    assert math.isnan(metrics.decided(np.zeros(5), chance, 0.5)["recall"])
 
 
 def test_binary_equals_scikit_learn():

@@ -59,11 +59,13 @@ def test_the_ablation_is_read_off_the_subsets(run, trained):
 
 
 def test_only_films_where_a_condition_holds(run, trained, dataset):
-    found = session.only_films_where(trained, dataset, "runtime_minutes >= 100")
+    found, films = session.only_films_where(trained, dataset, "runtime_minutes >= 100")
     expected = [f.id for f, _ in run.films["test"] if (f.runtime_minutes or 0) >= 100]
     assert found.splits["test"].ids == expected
     assert 0 < len(expected) < len(run.films["test"])
+    assert [film.id for film, _ in films.splits["test"]] == expected
     assert found.splits["train"] is trained.splits["train"]
+    assert films.splits["train"] is dataset.splits["train"]
     all_test = film_arrays(run.films["test"], trained.spec, run.config.targets)
     chosen = [i for i, id in enumerate(all_test.ids) if id in set(expected)]
     np.testing.assert_array_equal(
