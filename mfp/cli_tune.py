@@ -152,7 +152,8 @@ def _show_result(study: Any) -> None:
     trials, goal = study.trials(), study.goal
     running = sum(trial.state == "running" for trial in trials)
     if running:
-        click.echo(f"{running} trials run in other processes", err=True)
+        said = "trial runs" if running == 1 else "trials run"
+        click.echo(f"{running} {said} in other processes", err=True)
     if study.best_config() is None:
         raise click.ClickException(
             f"{study.folder}: no trial came to its end; give more --trials or --timeout"

@@ -215,7 +215,9 @@ def study_history(trials: Sequence[Any], goal: str, more: bool, path: Path) -> N
     if complete:
         better = np.maximum if more else np.minimum
         best = better.accumulate([trial.value for trial in complete])
-        axis.step([t.number for t in complete], best, where="post", color="C1", label="best so far")
+        places, last = [t.number for t in complete], max(t.number for t in told)
+        steps = (*places, last), (*best, best[-1])
+        axis.step(*steps, where="post", color="C1", label="best so far")
         all_values = np.array([trial.value for trial in told])
         reach = 3 * abs(np.median(all_values) - best[-1])
         if reach > 0:

@@ -145,6 +145,7 @@ class StudyProgress:
         """`goal`: the name of the number that is optimised."""
         self._goal = goal
         self._bar.update(self._task, completed=done, total=total, best=self._shown(best))
+        self._bar.start()
 
     def _shown(self, best: float | None) -> str:
         return "" if best is None else f"best {self._goal} {best:.4f}"
@@ -174,7 +175,6 @@ class StudyProgress:
         self.say(said)
 
     def __enter__(self) -> StudyProgress:
-        self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
