@@ -62,12 +62,14 @@ def _file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-# Columns of the bundled tables as fields. Everything else there is known only after release.
+# Columns of the bundled tables as fields. Everything else there is known only after release, and so
+# is the number of reviews that a rating is the mean of, which counts in the loss alone.
 _BUNDLED_QUERY = """
 SELECT omdb.ID AS number, imdbID AS id, Title AS title, Released AS release_date,
        Runtime AS runtime_minutes, Genre AS genres, Director AS directors, Writer AS writers,
        "Cast" AS cast, Language AS languages, Country AS countries, omdb.Rating AS certificate,
-       Production AS companies, tomatoes.Rating AS rating, BoxOffice AS revenue_usd
+       Production AS companies, tomatoes.Rating AS rating, BoxOffice AS revenue_usd,
+       Reviews AS vote_count
 FROM omdb JOIN tomatoes ON omdb.ID = tomatoes.ID
 ORDER BY omdb.ID
 """
@@ -89,7 +91,7 @@ class BundledFilms:
         self._path = Path(spec.origin).parent / "_data" / "movies.db"
 
     def fingerprint(self) -> str:
-        return _file_digest(self._path)
+        return hashlib.sha256((_file_digest(self._path) + _BUNDLED_QUERY).encode()).hexdigest()
 
     def records(self) -> Iterator[Record | Reject]:
         seen: set[str] = set()
