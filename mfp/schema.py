@@ -177,7 +177,7 @@ class NumbersModelConfig:
     frequencies: int = bounded(8, low=1)  # periodic: sines and cosines of each number
     sigma: float = bounded(0.1, low=0)  # periodic: deviation of the first frequencies
     bins: int = bounded(16, low=2)  # piecewise: bins of each number
-    hidden: int = bounded(64, low=1)
+    hidden: int = bounded(64, low=0)  # of the perceptron; 0: none, the fusion reads the embeddings
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ class NumbersEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, values_BxD: jax.Array, known_BxD: jax.Array) -> jax.Array:
-        """[B, D], [B, D] -> [B, H]. The value of a missing number does not matter."""
+        """[B, D], [B, D] -> [B, H]. The value of a missing number does not matter.
+
+        Without a perceptron H is what the embeddings have: D (2 + width), or 2 D of plain ones.
+        """
         config = self.config
         x = values_BxD * known_BxD
         if config.embedding != "plain":
@@ -33,6 +36,8 @@ class NumbersEncoder(nn.Module):
             embedded = nn.relu(jnp.einsum("bdf,dfe->bde", parts, kernel)) * known_BxD[..., None]
             x = jnp.concatenate([x, embedded.reshape(x.shape[0], -1)], axis=-1)
         x = jnp.concatenate([x, known_BxD], axis=-1)
+        if not config.hidden:
+            return x
         x = nn.relu(nn.Dense(config.hidden, name="hidden")(x))
         return nn.relu(nn.Dense(config.hidden, name="output")(x))
 
