@@ -22,8 +22,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
+import jax
 import numpy as np
-from contest import card
 
 from mfp import config as configs
 from mfp import film as films
@@ -125,7 +125,10 @@ def long(model: str, collection: Sequence[Film], rows: int, folder: Path) -> Non
 def main(model: str, prepared: str, rounds: int, rows: int) -> None:
     """Print how long forecasts take."""
     os.environ["PYTHONPATH"] = str(ROOT)
-    click.echo(card())
+    click.echo(
+        f"jax {jax.__version__} on {jax.default_backend()}, {os.cpu_count()} cores, "
+        f"load {os.getloadavg()[0]:.1f}"
+    )
     model = str(Path(model).absolute())
     settings = [f"data.prepared={json.dumps(prepared)}"]
     dataset = datasets.prepare(configs.load(ROOT / "configs" / "base.toml", settings).data)
