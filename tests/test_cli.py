@@ -401,3 +401,30 @@ def test_a_training_process_that_is_told_to_stop_can_be_resumed(work, tmp_path_f
     steps = [json.loads(line)["step"] for line in log.read_text().splitlines()]
     checkpoints = [int(p.name) for p in (work / "stopped/checkpoints").iterdir()]
     assert max(checkpoints) == steps[-1]
+
+
+def test_refit_trains_once_more_on_all_but_the_test_films(work, trained):
+    result = mfp("train", "--config", "mini.toml", "--run", "refitted", "--refit")
+    assert result.exit_code == 0, result.output
+    assert "final fit: " in result.stderr
+    assert "before refit" in result.stdout
+    assert "calibrated by the errors that the network had" in result.stdout
+    assert "--model refitted/refit/bundle" in result.stdout
+    assert not (work / "refitted" / "bundle").exists()
+    evaluated = mfp("evaluate", "refitted/refit", "--where", "runtime_minutes>=60")
+    assert evaluated.exit_code == 0, evaluated.output
+    shown = mfp("bundle", "show", "refitted/refit/bundle")
+    assert "before refit" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--distributed"], "--refit: is for one process"),
+        (["--set", "train.final_epochs=1"], "--refit: finds train.final_epochs by itself"),
+    ],
+)
+def test_what_refit_cannot_do_is_refused(work, arguments, message):
+    result = mfp("train", "--config", "mini.toml", "--refit", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr

@@ -120,6 +120,9 @@ def test_a_target_is_never_an_input(tmp_path: Path, name: str, as_of: str):
         ("model.fusion.dropout=1", "model.fusion.dropout: must be at most 0.99"),
         ("seed=-1", "seed: must be at least 0"),
         ("train.epoch=3", "train.epoch: unknown key; did you mean 'epochs'"),
+        ("train.final_epochs=99", r"train\.final_epochs: 99 are more than train\.epochs"),
+        ("[optimizer]\nl1_groups.fusion=-1", r"l1_groups\.fusion: must be at least 0"),
+        ("model.fusion.stochastic_depth=0.1", r"stochastic_depth: needs model\.fusion\.residual"),
         ('optimizer.name="adamx"', "optimizer.name: .*did you mean 'adam"),
         ('as_of="before"', "as_of: 'before' is not a choice"),
         *(

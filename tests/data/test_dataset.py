@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mfp import config as configs
-from mfp.config import ConfigError, DataConfig, SplitConfig
+from mfp.config import ConfigError, DataConfig, SplitConfig, TrainConfig
 from mfp.data import dataset as datasets
 from mfp.data.builder import movie_feedback, records
 from mfp.data.dataset import Dataset
@@ -365,3 +365,21 @@ def test_preparing_needs_no_tensorflow(films: DataConfig):
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["[3, 2, 2]", "[]"]
     shutil.rmtree(films.prepared)
+
+
+def test_the_splits_of_a_final_fit_are_train_and_validation_as_one():
+    films = [(Film(str(i)), Outcome()) for i in range(5)]
+    splits = {"train": films[:2], "validation": films[2:4], "test": films[4:]}
+    dataset = Dataset(Path(), "", splits, [])
+    assert dataset.of_run(TrainConfig()) is dataset
+    final = dataset.of_run(TrainConfig(final_epochs=2))
+    assert set(final.splits) == {"train", "test"}
+    both = final.splits["train"]
+    assert len(both) == 4 == final.count - 1
+    assert list(both) == both[:] == [both[i] for i in range(4)] == films[:4]
+    assert both[-1] == films[3]
+    assert both[1:3] == films[1:3]
+    assert both.pixels(3) == {}
+    with pytest.raises(IndexError):
+        both[4]
+    assert final.of_run(TrainConfig(final_epochs=2)) is final

@@ -83,3 +83,25 @@ def test_without_validation_truth_ridge_still_predicts(still, splits):
     with np.errstate(all="ignore"), pytest.warns(RuntimeWarning):
         found = baselines.ridge(still.spec, splits["train"], unknown, [splits["test"]])[0]
     assert all(np.isfinite(pred).all() for pred in found.values())
+
+
+def test_ridge_fitted_again_is_that_of_both_splits(still, splits):
+    """With the penalty that validation chose: no film of validation lies beside the training."""
+    train = splits["train"]
+    earlier, later = train.between(0, 150), train.between(150, len(train))
+    found = baselines.ridge(still.spec, earlier, later, [splits["test"]], refit=True)[0]
+    known = ~np.isnan(train.truth["rating"])
+    design = baselines._design(still.spec, train)[known]
+    mean = train.truth["rating"][known].mean()
+    test = baselines._design(still.spec, splits["test"])
+    nearest = min(
+        np.abs(
+            Ridge(penalty, fit_intercept=False)
+            .fit(design, train.truth["rating"][known] - mean)
+            .predict(test)
+            + mean
+            - found["rating"]
+        ).max()
+        for penalty in baselines._PENALTIES
+    )
+    assert nearest < 1e-3

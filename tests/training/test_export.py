@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jax import export as jax_export
 
+from mfp.film import Film
 from mfp.training import assemble, export
 
 
@@ -93,3 +94,22 @@ def test_a_nan_is_no_agreement(exported, still):
     wrong = assemble.forecast_function(network, dataclasses.replace(still.spec, targets=broken))
     with pytest.raises(export.ExportError, match="differ by nan"):
         export.check_agreement(program, wrong, still.spec, params)
+
+
+def test_an_ensemble_is_exported_as_one_network(still):
+    """Two networks of two members each; the program tells their spread besides."""
+    fusion = dataclasses.replace(still.config.model.fusion, members=2)
+    model = dataclasses.replace(still.config.model, fusion=fusion)
+    network = assemble.build_network(dataclasses.replace(still.config, model=model), still.spec)
+    params = assemble.init_params(network, still.spec, 0, members=2)
+    params = jax.device_get(jax.tree.map(lambda p: p + 0.05, params))
+    forecast = assemble.forecast_function(network, still.spec, members=2)
+    program = export.export_program(forecast, still.spec, params)
+    assert export.check_agreement(program, forecast, still.spec, params) <= 1e-5
+    found = jax_export.deserialize(bytearray(program)).call(params, still.spec.stack([Film("X")]))
+    assert {name: y.shape for name, y in found["outputs"].items()} == {
+        "rating": (1,),
+        "revenue": (1,),
+        "hit": (1,),
+    }
+    assert float(found["spread"]["rating"][0]) > 1e-3
