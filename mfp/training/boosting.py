@@ -125,10 +125,12 @@ def boost(name: str, training: Rows, validation: Rows, refit: bool = False) -> B
     """
     if not len(validation.truth):
         raise ValueError(f"{name}: no validation film knows it, so nothing can be tuned")
+    only_topics = training.features.shape[1] == _TOPICS
+    settings = [s | {"topics": _TOPICS} if only_topics else s for s in _settings()]
     # Whole fits beside each other, each in a thread: faster than many threads in one fit, and
     # the order of a sum does not depend on how many cores there are.
     with ThreadPoolExecutor(os.cpu_count()) as workers:
-        tried = list(workers.map(lambda s: _fit(name, s, training, validation), _settings()))
+        tried = list(workers.map(lambda s: _fit(name, s, training, validation), settings))
     best = min(tried, key=lambda found: found.validation_loss)
     if not refit:
         return best

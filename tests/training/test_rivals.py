@@ -97,6 +97,16 @@ def test_trees_are_those_of_one_thread_beside_any_number(still, fitted, monkeypa
         np.testing.assert_array_equal(alone.predictions[target], expected)
 
 
+def test_of_films_of_texts_alone_trees_read_the_topics():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(300, boosting._TOPICS)).astype(np.float32)
+    truth = (features[:, 0] + rng.normal(0, 0.5, 300) > 0).astype(float)
+    rows = [boosting.Rows(features[i::2], truth[i::2], np.ones(150)) for i in (0, 1)]
+    found = boosting.boost("sentiment", *rows)
+    assert found.settings["topics"] == boosting._TOPICS
+    assert found.validation_loss < 0.55
+
+
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
