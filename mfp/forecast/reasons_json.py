@@ -30,8 +30,8 @@ def of(explanation: Explanation) -> dict[str, Any]:
     modalities    {name: effects}; missing ones left out
     facts, members, words, reviews    [{field, text, ..., effects}], the most important first;
                   of a word "start" and "end" are characters of the film's text; of a member
-                  "record" is {"films": earlier ones, "relative", outcome: mean of those known},
-                  of revenue in log10 dollars
+                  "record" is {"films": earlier ones, "relative", mean of each outcome known}:
+                  where relative, against films of their time, as effects are written
     regions       {field: {"rows", "columns", target: [[effect]]}}
     frames        {field: [{"index", "position" from 0 to 1 in the clip, effects}]}, in order
     similar       [{past film, "distance"}], the nearest first
@@ -87,9 +87,9 @@ def _part(part: Part) -> dict[str, Any]:
     if part.kind == "review" or (part.kind == "word" and part.field == "reviews"):
         values["review"] = part.index
     if part.record is not None:
-        means = {outcome: round(mean, 3) for outcome, mean in part.record.means}
+        shown = effects_json if part.record.relative else _levels
         record = {"films": part.record.films, "relative": part.record.relative}
-        values["record"] = record | means
+        values["record"] = record | shown(dict(part.record.means))
     if part.span is not None:
         values["start"], values["end"] = part.span
     return values

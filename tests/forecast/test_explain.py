@@ -67,6 +67,7 @@ def test_a_missing_modality_has_no_effect(forecaster):
     given = {m.name: m.given for m in found.modalities}
     assert given == {
         "numbers": True,
+        "history": True,
         "people": True,
         "content": False,
         "origin": False,
@@ -207,6 +208,8 @@ def test_json_of_a_planted_explanation(planted):
         "revenue_factor": 10.0,
         "hit_probability": 0.0,
     }
+    record = values["members"][0].pop("record")
+    assert record.keys() == {"films", "relative", "rating", "revenue_factor"}
     assert values["members"][0] == {
         "field": "cast",
         "text": "John Wayne",

@@ -92,7 +92,7 @@ def test_parts_are_named_and_markup_is_text():
                 "Fox",
                 record=MemberRecord(1200, (("rating", 6.2), ("revenue", 7.0)), False),
             ),
-            "companies: Fox (1,200 earlier films, rating 6.20, box office $10.0M)",
+            "companies: Fox (1,200 earlier films, rating 6.20, box office $10M)",
         ),
         (
             Part("member", "cast", "Ann", record=MemberRecord(3, (("revenue", 0.301),), True)),
