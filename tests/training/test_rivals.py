@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("lightgbm", reason="pip install 'mfp[compare]'")
 
 from mfp.config import ConfigError
+from mfp.data.batches import film_arrays
+from mfp.data.fit import fit
 from mfp.training import boosting, rivals
 
 
@@ -105,6 +107,17 @@ def test_of_films_of_texts_alone_trees_read_the_topics():
     found = boosting.boost("sentiment", *rows)
     assert found.settings["topics"] == boosting._TOPICS
     assert found.validation_loss < 0.55
+
+
+def test_where_there_are_n_grams_their_ratios_are_a_rival(debug_config, few):
+    text = dataclasses.replace(debug_config.features.text, ngrams=2, min_ngram_films=2)
+    features = dataclasses.replace(debug_config.features, text=text)
+    config = dataclasses.replace(debug_config, features=features)
+    spec = fit(few.splits["train"], config)
+    splits = {s: film_arrays(films, spec, config.targets) for s, films in few.splits.items()}
+    found = rivals.fit(spec, splits)["n-gram ratios"]
+    assert set(found.predictions) == {"hit"}
+    assert ((found.predictions["hit"] > 0) & (found.predictions["hit"] < 1)).all()
 
 
 @pytest.mark.parametrize(
