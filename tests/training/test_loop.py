@@ -300,7 +300,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(tiny, few, tmp_path):
 @pytest.mark.parametrize("what", ["loss", "parameters"])
 def test_the_last_good_step_is_named_and_kept(tiny, few, tmp_path, monkeypatch, what):
     """Step 10 goes wrong: its loss shows that, or only its update, before it is saved."""
-    step_of = loop.train_step
+    step_of = assemble.train_step
 
     def wrong(state, batch, key, **kwargs):
         new, sums = step_of(state, batch, key, **kwargs)
@@ -309,7 +309,7 @@ def test_the_last_good_step_is_named_and_kept(tiny, few, tmp_path, monkeypatch, 
             return new, {name: (s + bad, w) for name, (s, w) in sums.items()}
         return new._replace(params=jax.tree.map(lambda leaf: leaf + bad, new.params)), sums
 
-    monkeypatch.setattr(loop, "train_step", wrong)
+    monkeypatch.setattr(assemble, "train_step", wrong)
     run = RunFolder(tmp_path)
     with pytest.raises(loop.TrainingError, match=r"last good step that was saved is 8") as caught:
         loop.train(tiny, few, run, Watched())
