@@ -254,7 +254,8 @@ def test_reasons_in_json(predict, heat):
     found = explained.pop("explanation")
     assert explained == heat
     assert found["forecast"]["rating"] == pytest.approx(heat["rating"], abs=0.0011)
-    assert set(found["modalities"]) <= {"numbers", "people", "content", "origin", "title"}
+    every = {"numbers", "history", "people", "content", "origin", "title"}
+    assert set(found["modalities"]) <= every
     total = sum(effects["rating"] for effects in found["modalities"].values())
     average = found["average_film"]["rating"]
     assert total == pytest.approx(heat["rating"] - average, abs=0.005)
