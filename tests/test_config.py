@@ -196,7 +196,7 @@ def test_other_values_of_dotted_keys(tmp_path: Path):
     assert found.model.fusion.hidden == (4,)
     assert configs.changes(config, found) == {
         "features.sets.x": (None, []),
-        "model.fusion.hidden": ([256, 128], [4]),
+        "model.fusion.hidden": ([256], [4]),
         "optimizer.learning_rate": (0.0015, 0.5),
     }
     with pytest.raises(ConfigError, match=r"^here: train\.epoch: .*'epochs'"):

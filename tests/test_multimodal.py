@@ -71,6 +71,7 @@ split.train_until = "2007-12-31"
 split.validation_until = "2009-12-31"
 [features]
 texts = ["plot", "reviews"]
+history.fields = []
 max_tokens = 8
 text.ngrams = 2
 text.text_ngrams = 16

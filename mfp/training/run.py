@@ -18,7 +18,10 @@ from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
 
 # How a run is carried out, not what it is: it may be resumed on other devices.
-FREE_KEYS = ("parallel.", "train.checkpoint_", "train.log_every", "tune.")
+FREE_KEYS = (
+    *(f"parallel.{key}" for key in ("mode", "model_devices", "shard_at_least", "dead_after")),
+    *("train.checkpoint_", "train.log_every", "tune."),
+)
 
 
 class BusyError(RuntimeError):

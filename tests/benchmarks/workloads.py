@@ -53,6 +53,19 @@ _ALONE = [
     "features.numbers=[]",
     *(f"features.sets.{m}=[]" for m in ("people", "content", "origin")),
 ]
+# The network that PyTorch and Keras are given too, whatever base.toml turns to.
+_PINNED = [
+    "features.history.fields=[]",
+    "targets.rating.votes_half=0.0",
+    'model.numbers.embedding="plain"',
+    "model.numbers.hidden=64",
+    "model.sets.dropout=0.2",
+    "model.sets.unknown_dropout=0.3",
+    'model.text.encoder="lstm"',
+    "model.fusion.hidden=[256,128]",
+    "model.fusion.dropout=0.2",
+    "model.fusion.modality_dropout=0.1",
+]
 _OVERRIDES = {
     "text": [
         'features.texts=["plot"]',
@@ -143,6 +156,7 @@ def _films(full: bool, pixels: int) -> _Films:
 def build(name: str, batches: int = 16) -> Workload:
     """A workload by its name; the same bits each time."""
     settings = [
+        *_PINNED,
         *_OVERRIDES[name],
         'optimizer.schedule="constant"',
         "optimizer.warmup_fraction=0.0",

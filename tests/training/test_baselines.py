@@ -9,6 +9,7 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from mfp.training import baselines
+from mfp.training.design import Design
 
 
 @pytest.fixture(scope="module")
@@ -50,15 +51,15 @@ def test_ridge_equals_scikit_learn_with_the_penalty_best_on_validation(still, sp
     for name in ("rating", "revenue", "hit"):
         known = ~np.isnan(train.truth[name])
         checked = ~np.isnan(validation.truth[name])
-        y = train.truth[name][known]
-        best = None
+        y, weight = train.truth[name][known], train.columns[f"weights/{name}"][known]
+        middle, best = np.average(y, weights=weight), None
         for penalty in (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0):
             model = Ridge(alpha=penalty, fit_intercept=False, tol=1e-12)
-            model.fit(one_hot(train, still.spec)[known], y - y.mean())
-            guess = model.predict(one_hot(validation, still.spec)) + y.mean()
+            model.fit(one_hot(train, still.spec)[known], y - middle, weight)
+            guess = model.predict(one_hot(validation, still.spec)) + middle
             error = np.mean((guess - validation.truth[name])[checked] ** 2)
             if best is None or error < best[0]:
-                best = (error, model.predict(one_hot(test, still.spec)) + y.mean(), guess)
+                best = (error, model.predict(one_hot(test, still.spec)) + middle, guess)
         expected, expected_validation = best[1:]
         if name == "hit":
             expected = np.clip(expected, 1e-3, 1 - 1e-3)
@@ -91,14 +92,14 @@ def test_ridge_fitted_again_is_that_of_both_splits(still, splits):
     earlier, later = train.between(0, 150), train.between(150, len(train))
     found = baselines.ridge(still.spec, earlier, later, [splits["test"]], refit=True)[0]
     known = ~np.isnan(train.truth["rating"])
-    design = baselines._design(still.spec, train)[known]
-    mean = train.truth["rating"][known].mean()
-    test = baselines._design(still.spec, splits["test"])
+    design, truth = Design.fit(still.spec, earlier), train.truth["rating"][known]
+    weight = train.columns["weights/rating"][known]
+    mean = np.average(truth, weights=weight)
     nearest = min(
         np.abs(
             Ridge(penalty, fit_intercept=False)
-            .fit(design, train.truth["rating"][known] - mean)
-            .predict(test)
+            .fit(design.linear(train)[known], truth - mean, weight)
+            .predict(design.linear(splits["test"]))
             + mean
             - found["rating"]
         ).max()

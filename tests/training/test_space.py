@@ -63,7 +63,7 @@ def test_the_shipped_space_begins_at_the_config_and_survives_coding(config):
     assert {p.key for p in parameters} == set(config.tune.space)
     first = space.start(config, parameters)
     assert first is not None
-    assert first["model.fusion.hidden"] == "[256, 128]"
+    assert first["model.fusion.hidden"] == "[256]"
     assert first["train.batch_size"] == 256
     plain = dataclasses.replace(config, tune=configs.TuneConfig())
     assert space.applied(config, space.decode(parameters, first)) == plain
