@@ -25,6 +25,7 @@ test: $(VENV)/.dev ## run all tests
 bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, restarts, mfp-predict
 	$(BIN)/python tests/benchmarks/contest.py step
 	$(BIN)/python tests/benchmarks/contest.py predict
+	$(BIN)/python tests/benchmarks/devices.py
 	$(BIN)/python tests/benchmarks/restart.py
 	test -d runs/base/bundle || $(BIN)/mfp train --quiet
 	$(BIN)/python tests/benchmarks/prediction.py

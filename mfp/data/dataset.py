@@ -268,5 +268,7 @@ def _remove(builder: Any) -> None:
 
 def _write(builder: Any) -> None:
     """Run TFDS, whose announcements ("Downloading ...") would only puzzle a reader."""
-    with contextlib.redirect_stdout(None):
+    from mfp.data.builder.files import plain_files
+
+    with contextlib.redirect_stdout(None), plain_files():
         builder.download_and_prepare()

@@ -383,3 +383,16 @@ def test_the_splits_of_a_final_fit_are_train_and_validation_as_one():
     with pytest.raises(IndexError):
         both[4]
     assert final.of_run(TrainConfig(final_epochs=2)) is final
+
+
+def test_more_than_memory_may_hold_needs_no_tensorflow(films, tmp_path, monkeypatch):
+    """TFDS holds a gigabyte of a split, here a byte: the rest goes through a file, in order."""
+    from tensorflow_datasets.core import shuffle
+
+    held = datasets.prepare(films)
+    elsewhere = dataclasses.replace(films, prepared=str(tmp_path / "elsewhere"))
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 1)
+    spilled = datasets.prepare(elsewhere)
+    for name, split in held.splits.items():
+        assert list(spilled.splits[name]) == list(split)
+    assert not list(Path(elsewhere.prepared).rglob("*.tmp"))
