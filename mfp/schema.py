@@ -69,6 +69,9 @@ class HistoryConfig:
     half_life_years: float = bounded(6.0, low=0)  # of an outcome's weight; 0 = it keeps its weight
     # An outcome enters as its difference from the mean known when its film opened.
     stationary: bool = True
+    # What members add to an outcome, all of a film's estimated together: the variance of effects
+    # in that of the noise; 0 leaves it out. See data/joint.py.
+    joint: float = bounded(0.0, low=0)
     # After its release an outcome counts as known; after the end of the month or year where only
     # that is known of it.
     delay_days: int = bounded(30, low=0, high=3650)

@@ -24,7 +24,14 @@ from mfp.data.dataset import Dataset, only_one
 from mfp.data.history import HistoryTable
 
 # What decides a table, besides films and config.
-_CODE = ("data/history.py", "data/tabular.py", "data/targets.py", "dates.py")
+_CODE = (
+    "data/history.py",
+    "data/joint.py",
+    "data/ledger.py",
+    "data/tabular.py",
+    "data/targets.py",
+    "dates.py",
+)
 
 
 def open_table(dataset: Dataset, config: HistoryConfig, rules: TargetsConfig) -> HistoryTable:

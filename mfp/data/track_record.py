@@ -9,6 +9,7 @@ a member's films in that role; `<field> in any role`, of people and where asked 
     best, last      the best outcome of any member; the mean of the members' latest ones
     spread          mean over the members of the deviation of their outcomes
     known           log of how many outcomes of theirs are known
+    expected, unsure        what all its members together add, and the deviation of that (joint.py)
     films, recency, new     log of how many films they made, years since the latest, and the share
                     of members who made none
 
@@ -27,8 +28,9 @@ import numpy as np
 from mfp import film as films
 from mfp import typed_toml
 from mfp.config import HistoryConfig
-from mfp.data import history
-from mfp.data.history import FILMS, HistoryTable, member_key
+from mfp.data import history, joint
+from mfp.data.history import FILMS, HistoryTable
+from mfp.data.ledger import member_key
 from mfp.data.tabular import (
     NumberTransform,
     NumberTransforms,
@@ -84,12 +86,13 @@ class TrackRecord:
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields of a film that are read."""
-        return (*self.config.fields, "release_date")
+        runtime = ("runtime_minutes",) if self.config.joint else ()
+        return (*self.config.fields, *runtime, "release_date")
 
     @property
     def sources(self) -> list[tuple[str, ...]]:
         """The fields of the film that each number is told from."""
-        return [(number.field, "release_date") for number in self._read]
+        return [(*number.fields, "release_date") for number in self._read]
 
     @cached_property
     def _read(self) -> list[Number]:
@@ -142,7 +145,7 @@ class Number(NamedTuple):
     """One number of a track record."""
 
     name: str
-    field: str
+    fields: tuple[str, ...]  # of whose members it tells
     place: int  # which column of `statistics`
 
 
@@ -151,6 +154,13 @@ _OF_FILMS = ("films", "recency", "new")
 _OF_CLOCKS = ("mean", "spread")
 _OF_ANY_ROLE = ("mean", "spread", "known")
 _OF_BILLING = ("first", "leading")
+_OF_ALL = ("expected", "unsure")
+_TOGETHER = "all together: "
+
+
+def is_joint(name: str) -> bool:
+    """Whether a number tells what all members together add."""
+    return name.startswith(_TOGETHER)
 
 
 def numbers_of(config: HistoryConfig, ordered: frozenset[str]) -> list[Number]:
@@ -168,7 +178,12 @@ def numbers_of(config: HistoryConfig, ordered: frozenset[str]) -> list[Number]:
             if read:
                 label = field if space == field else f"{field}{_ANY_ROLE}"
                 of = "" if outcome == FILMS else f"{outcome} "
-                found.append(Number(f"{label}: {of}{kind}", field, k * len(groups) + g))
+                found.append(Number(f"{label}: {of}{kind}", (field,), k * len(groups) + g))
+    if config.joint:
+        names = [f"{_TOGETHER}{o} {kind}" for o in config.outcomes for kind in _OF_ALL]
+        place = len(kinds) * len(groups)
+        told = (*config.fields, "runtime_minutes")
+        found += [Number(name, told, place + i) for i, name in enumerate(names)]
     return found
 
 
@@ -184,7 +199,10 @@ def _kinds(config: HistoryConfig) -> list[tuple[str, str]]:
 def statistics(
     collection: Sequence[Film], table: HistoryTable, config: HistoryConfig
 ) -> np.ndarray:
-    """Every statistic of every group, float64 [N, kinds x G]; NaN where it is not known."""
+    """Every statistic of every group, then those of all members: float64 [N, kinds x G + A].
+
+    NaN where it is not known.
+    """
     members = _Members.of(collection, _groups(config))
     found = [
         array
@@ -192,6 +210,8 @@ def statistics(
         for array in _of_outcome(members, table, outcome, config)
     ]
     found += _of_films(members, table)
+    if config.joint:
+        found.append(_of_all(collection, table, config))
     return np.concatenate(found, axis=1)
 
 
@@ -287,3 +307,18 @@ def _of_films(members: _Members, table: HistoryTable) -> list[np.ndarray]:
         -members.highest(-years, some),
         members.mean(~some, np.ones(len(some), bool)),
     ]
+
+
+def _of_all(collection: Sequence[Film], table: HistoryTable, config: HistoryConfig) -> np.ndarray:
+    """_OF_ALL of each outcome, [N, 2 x outcomes]; NaN of a film without a release date."""
+    terms = joint.Terms(config)
+    for film in collection:
+        terms.add(film)
+    dates = [film.release_date for film in collection]
+    days = np.array([history.asked_on(date) if date else 0 for date in dates], np.int64)
+    found = [
+        each
+        for outcome in config.outcomes
+        for each in table.expected(outcome, terms.arrays(outcome, config.joint), days)
+    ]
+    return np.stack(found, axis=1)

@@ -17,6 +17,7 @@ from scipy import sparse
 
 from mfp.data.batches import FilmArrays
 from mfp.data.features import Arrays, FeatureSpec, vocabulary_name
+from mfp.data.track_record import HISTORY
 
 # Films whose columns are held in memory at once.
 _CHUNK = 65_536
@@ -65,6 +66,18 @@ class Design:
                 size = self.spec.vocabularies[vocabulary_name(field)].size
                 found[field] = slice(start, start + size)
                 start += size
+        return found
+
+    def numbers(self, films: FilmArrays) -> list[str]:
+        """The names of the columns of `Table.numbers`; those without one of their own empty."""
+        history = self.spec.history
+        of_group = {"numbers": list(self.spec.numbers)}
+        of_group[HISTORY] = list(history.numbers) if history else []
+        found: list[str] = []
+        for name, values in films.columns.items():
+            if name.endswith("/values"):
+                width = int(np.prod(values.shape[1:]))
+                found += of_group.get(name.removesuffix("/values"), [""] * width)
         return found
 
     def linear(self, films: FilmArrays) -> sparse.csr_matrix:

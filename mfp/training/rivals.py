@@ -1,7 +1,9 @@
 """The rivals of the network: mean, ridge, logistic regression and LightGBM on the same films.
 
 All see the network's own features (but pictures and clips), split as for the network: fitted on
-training films, tuned on validation films, and tuned no more. No rival is handed a test outcome.
+training films, tuned on validation films, and tuned no more. Where the network is told what members
+add all together, a model of ours (data/joint.py), so are they; a second LightGBM is not, and is
+what one has without it. No rival is handed a test outcome.
 They are held in memory: tables of some 10^5 films.
 """
 
@@ -17,11 +19,13 @@ from scipy import sparse
 from mfp.config import ConfigError
 from mfp.data.batches import FilmArrays
 from mfp.data.features import FeatureSpec
+from mfp.data.track_record import is_joint
 from mfp.models.heads import BINARY
 from mfp.training import baselines, boosting, regressions
 from mfp.training.baselines import Predictions
 from mfp.training.design import Design, Table
 
+WITHOUT_JOINT = "lightgbm, plain records"
 SPLITS = ("train", "validation", "test")
 
 
@@ -96,6 +100,10 @@ def fit(
 
         found["n-gram ratios"] = _logistic(binary, splits, weighed, refit, say)
     found["lightgbm"] = _lightgbm(tunable, splits, design, tables, refit, say)
+    if spec.history and spec.history.config.joint:
+        apart = [i for i, name in enumerate(design.numbers(train)) if not is_joint(name)]
+        plain = {split: replace(t, numbers=t.numbers[:, apart]) for split, t in tables.items()}
+        found[WITHOUT_JOINT] = _lightgbm(tunable, splits, design, plain, refit, say)
     return found
 
 

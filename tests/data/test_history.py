@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from mfp.config import HistoryConfig, RatingConfig, RevenueConfig, TargetsConfig
 from mfp.data import history, targets
-from mfp.data.history import FILMS, STATE, HistoryTable, Ledger, member_key
+from mfp.data.history import FILMS, HistoryTable
+from mfp.data.ledger import STATE, Ledger, _running, member_key
 from mfp.dates import PartialDate
 from mfp.film import Film, Outcome
 
@@ -335,7 +336,7 @@ def test_a_frozen_table_has_not_heard_of_what_came_later(collection, cfg, date, 
 def test_running_sums_of_groups_short_and_long(lengths, seed):
     values = np.random.default_rng(seed).normal(size=sum(lengths))
     first = np.cumsum([0, *lengths[:-1]])
-    found = history._running(np.add, values, first)
+    found = _running(np.add, values, first)
     expected = [np.cumsum(group) for group in np.split(values, first[1:])]
     np.testing.assert_allclose(found, np.concatenate(expected))
 

@@ -10,10 +10,14 @@ import pytest
 
 pytest.importorskip("lightgbm", reason="pip install 'mfp[compare]'")
 
-from mfp.config import ConfigError
+from mfp.config import ConfigError, HistoryConfig, TargetsConfig
+from mfp.data import history
 from mfp.data.batches import film_arrays
 from mfp.data.fit import fit
+from mfp.data.track_record import TrackRecord, is_joint
 from mfp.training import boosting, rivals
+
+RULES = TargetsConfig()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -40,6 +44,34 @@ def test_every_target_has_every_rival_on_every_test_film(still, fitted):
         for predictions in rival.predictions.values():
             assert predictions.shape == (len(still.splits["test"]),)
             assert np.isfinite(predictions).all()
+
+
+def test_one_lightgbm_is_not_told_what_members_add_together(still, few):
+    asked = HistoryConfig(fields=("directors", "genres"), joint=1.0)
+    films = {split: list(few.splits[split]) for split in still.splits}
+    table = history.build([pair for part in films.values() for pair in part], asked, RULES)
+    only = {split: [film for film, _ in pairs] for split, pairs in films.items()}
+    record = TrackRecord.fit(only["train"], table, asked, frozenset(), linear=False)
+    spec = dataclasses.replace(still.spec, history=record)
+    rng = np.random.default_rng(0)
+    true, scrambled = {}, {}
+    for split, arrays in still.splits.items():
+        told = record.arrays(only[split], table)
+        true[split] = dataclasses.replace(arrays, columns=arrays.columns | told)
+        together = [i for i, name in enumerate(record.numbers) if is_joint(name)]
+        assert len(together) == 4
+        values = told["history/values"].copy()
+        values[:, together] = rng.normal(size=(len(values), 4))
+        told = told | {"history/values": values}
+        scrambled[split] = dataclasses.replace(arrays, columns=arrays.columns | told)
+    one, other = (rivals.fit(spec, splits) for splits in (true, scrambled))
+
+    def rating(found, rival: str) -> np.ndarray:
+        return found[rival].predictions["rating"]
+
+    plain, whole = rivals.WITHOUT_JOINT, "lightgbm"
+    np.testing.assert_array_equal(rating(one, plain), rating(other, plain))
+    assert not np.array_equal(rating(one, whole), rating(other, whole))
 
 
 def test_test_outcomes_change_nothing(still, fitted):
