@@ -1,0 +1,207 @@
+"""The figures of the README: five seeds beside the rivals, and what each option buys.
+
+    python tests/benchmarks/reproduce.py films                   the bundled films, refitted
+    python tests/benchmarks/reproduce.py table FILMS.CSV MEDIA   a table of one's own, with posters
+    python tests/benchmarks/reproduce.py reviews                 sentiment of reviews
+    python tests/benchmarks/reproduce.py ablation                options, on validation films only
+
+Every run is an ordinary `mfp train` in runs/reproduce; one that is there is not trained again, so
+that a command that was stopped goes on. Test films are looked at by `mfp train` and
+`mfp evaluate`, once per final model; `ablation` trains on films up to 2005, chooses by those of
+2006-2010, and reads nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+RUNS = Path("runs/reproduce")
+MFP = [sys.executable, "-c", "from mfp.cli import main; main()"]
+# (target, metric, how the README calls it)
+SCORES = (
+    ("rating", "r2", "rating R2"),
+    ("rating", "rmse", "rating RMSE"),
+    ("revenue", "r2", "log10 box office R2"),
+    ("revenue", "rmse", "log10 box office RMSE"),
+    ("hit", "auc", "hit AUC"),
+    ("sentiment", "accuracy", "sentiment accuracy"),
+    ("sentiment", "auc", "sentiment AUC"),
+)
+EARLY = (
+    "data.split.train_until=2005-12-31",
+    "data.split.validation_until=2010-12-31",
+    "data.split.test_until=2010-12-31",
+)
+# Each is the shipped config but for one thing.
+ABLATION: Mapping[str, Sequence[str]] = {
+    "as shipped": (),
+    "no joint effects": ("features.history.joint=0",),
+    "no track records at all": ("features.history.fields=[]",),
+    "outcomes as they are, not stationary": ("features.history.stationary=false",),
+    "people in any role too": ("features.history.any_role=true",),
+    "no people by name": ("features.sets.people=[]",),
+    "plain numbers": ("model.numbers.embedding=plain",),
+    "piecewise-linear numbers": ("model.numbers.embedding=piecewise",),
+    "a perceptron of the numbers": ("model.numbers.hidden=64",),
+    "no unknown-token dropout": ("model.sets.unknown_dropout=0",),
+    "TabM of 8": ("model.fusion.members=8",),
+    "deep ensemble of 4": ("train.ensemble=4",),
+    "no parameter averaging": ("optimizer.ema=0",),
+    "L1 of 1e-5": ("optimizer.l1=1e-5",),
+    "L2 of 1e-4": ("optimizer.l2=1e-4",),
+    "label smoothing 0.1": ("targets.hit.label_smoothing=0.1",),
+    "stochastic depth 0.2": ("model.fusion.hidden=[256,256]", "model.fusion.stochastic_depth=0.2"),
+    "recent films weigh more (20 years)": ("train.recency_half_life_years=20",),
+    "losses weighed by uncertainty": ("targets.weighting=uncertainty",),
+    "rating alone": ("targets.revenue.loss_weight=0", "targets.hit.loss_weight=0"),
+}
+
+
+def mfp(*args: str) -> str:
+    """What a command prints to standard output; its messages pass through."""
+    click.echo(f"mfp {' '.join(args)}", err=True)
+    done = subprocess.run([*MFP, *args], stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise click.ClickException(f"mfp {args[0]} ended with {done.returncode}")
+    return done.stdout
+
+
+def train(name: str, *args: str) -> Path:
+    run = RUNS / name
+    if not (run / "metrics.json").exists():
+        mfp("train", "--quiet", "--run", str(run), *args)
+    return run
+
+
+def compared(run: Path, *args: str) -> dict[str, Any]:
+    """`mfp evaluate --compare` of a run, kept beside it."""
+    kept = run / f"compared{''.join(c for c in ''.join(args) if c.isalnum())}.json"
+    if not kept.exists():
+        kept.write_text(mfp("evaluate", str(run), "--compare", "--json", *args), encoding="utf-8")
+    return json.loads(kept.read_text(encoding="utf-8"))
+
+
+def spread(values: Iterable[float]) -> str:
+    values = list(values)
+    return f"{np.mean(values):7.3f}  {min(values):.3f} to {max(values):.3f}"
+
+
+def show(reports: Sequence[Mapping[str, Any]]) -> None:
+    """Mean and range over the seeds: the network, then each rival and how it compares."""
+    click.echo(f"\nmean and range over {len(reports)} seeds, held-out test films\n")
+    for target, metric, label in SCORES:
+        if metric not in reports[0]["test"].get(target, {}):
+            continue
+        ours = [report["test"][target] for report in reports]
+        click.echo(f"{label}, {ours[0]['n']:,} films")
+        click.echo(f"  {'network':26s}{spread(score[metric] for score in ours)}")
+        for rival, scores in reports[0]["baselines"].items():
+            if metric not in scores.get(target, {}):
+                continue
+            theirs = spread(r["baselines"][rival][target][metric] for r in reports)
+            found = [_difference(report, target, rival, metric) for report in reports]
+            click.echo(f"  {rival:26s}{theirs}{_against([f for f in found if f])}")
+
+
+def _difference(report: Mapping[str, Any], target: str, rival: str, metric: str) -> Any:
+    by_rival = report.get("comparison", {}).get("differences", {}).get(target, {})
+    return by_rival.get(rival, {}).get(metric)
+
+
+def _against(found: Sequence[Mapping[str, Any]]) -> str:
+    if not found:
+        return ""
+    low, high = (np.mean([f[end] for f in found]) for end in ("low", "high"))
+    wins = sum(f["outcome"] == "wins" for f in found)
+    return (
+        f"   we are {np.mean([f['difference'] for f in found]):+.3f}"
+        f" ({low:+.3f} to {high:+.3f}), ahead beyond chance with {wins} of {len(found)} seeds"
+    )
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    pass
+
+
+def seeds(count: int) -> Iterable[tuple[int, str]]:
+    return ((seed, f"seed={seed}") for seed in range(count))
+
+
+_COUNT = click.option("--seeds", "count", default=5, show_default=True)
+
+
+@main.command()
+@_COUNT
+def films(count: int) -> None:
+    """The bundled films: train, refit, rivals with the same track records."""
+    reports = []
+    for seed, setting in seeds(count):
+        run = train(f"films-{seed}", "--refit", "--set", setting)
+        reports.append(compared(run / "refit", "--refit-rivals"))
+    show(reports)
+
+
+@main.command()
+@click.argument("table", type=click.Path(exists=True, dir_okay=False))
+@click.argument("media", type=click.Path(exists=True, file_okay=False))
+@click.option("--where", default="vote_count>=50", show_default=True)
+@_COUNT
+def table(table: str, media: str, where: str, count: int) -> None:
+    """configs/multimodal.toml on a table of films; rating on those with votes enough."""
+    where_they_count, reports = [], []
+    for seed, setting in seeds(count):
+        source = ("--config", "configs/multimodal.toml", "--table", table, "--media", media)
+        run = train(f"table-{seed}", *source, "--set", setting)
+        where_they_count.append(compared(run, "--where", where))
+        reports.append(compared(run))
+    show(reports)
+    click.echo(f"\nonly films with {where}:")
+    show(where_they_count)
+
+
+@main.command()
+@_COUNT
+def reviews(count: int) -> None:
+    """configs/reviews.toml, and n-gram logistic regression on the same texts."""
+    runs = (train(f"reviews-{s}", "--config", "configs/reviews.toml", "--set", setting)
+            for s, setting in seeds(count))  # fmt: skip
+    show([json.loads((run / "metrics.json").read_text(encoding="utf-8")) for run in runs])
+    click.echo("")
+    subprocess.run([sys.executable, "tests/benchmarks/reviews_rival.py"], check=True)
+
+
+@main.command()
+@click.option("--seeds", "count", default=2, show_default=True)
+def ablation(count: int) -> None:
+    """What each option buys, on films of 2006-2010, trained on those before."""
+    click.echo(f"validation films of 2006-2010, mean of {count} seeds; change from as shipped\n")
+    click.echo(f"{'':36s} rating R2          log10 box office R2     hit AUC")
+    shipped: dict[str, float] = {}
+    for name, overrides in ABLATION.items():
+        scores: dict[str, list[float]] = {}
+        for seed, setting in seeds(count):
+            folder = "".join(c if c.isalnum() else "-" for c in name)
+            sets = [part for key in (*EARLY, *overrides, setting) for part in ("--set", key)]
+            run = train(f"ablation-{folder}-{seed}", *sets)
+            found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["validation"]
+            for target, metric, _ in SCORES:
+                if metric in found.get(target, {}) and metric != "rmse":
+                    scores.setdefault(f"{target} {metric}", []).append(found[target][metric])
+        means = {key: float(np.mean(values)) for key, values in scores.items()}
+        shipped = shipped or means
+        cells = [f"{means[k]:.3f} ({means[k] - shipped[k]:+.3f})" if k in means else "-"
+                 for k in shipped]  # fmt: skip
+        click.echo(f"{name:36s} " + "".join(f"{cell:22s}" for cell in cells))
+
+
+if __name__ == "__main__":
+    main()
