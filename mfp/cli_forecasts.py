@@ -88,8 +88,12 @@ class Sink:
             yield sys.stdout
 
 
-def write(forecasts: Iterator[Any], shape: str, sink: Sink) -> None:
-    """Forecasts, one after another where the shape allows it."""
+def write(forecasts: Iterator[Any], shape: str, sink: Sink, targets: tuple[str, ...] = ()) -> None:
+    """Forecasts, one after another where the shape allows it.
+
+    Args:
+      targets: that other packages added, each a column of its own in CSV.
+    """
     if shape == "table":
         from mfp.report import tables as report_tables
 
@@ -102,7 +106,8 @@ def write(forecasts: Iterator[Any], shape: str, sink: Sink) -> None:
 
             reasons.show(shown)
         return
-    _write_rows((forecast.to_json() for forecast in forecasts), _CSV_COLUMNS, shape, sink)
+    columns = (*_CSV_COLUMNS, *targets)
+    _write_rows((forecast.to_json() for forecast in forecasts), columns, shape, sink)
 
 
 def write_plans(plans: Any, shape: str, output: str | None) -> None:
@@ -134,7 +139,7 @@ def _write_rows(
             if sink.begins:
                 writer.writerow(columns)
             for row in rows:
-                values = row | {"flags": "; ".join(row.get("flags", ()))}
+                values = row | row.get("added", {}) | {"flags": "; ".join(row.get("flags", ()))}
                 writer.writerow([_inert(values.get(column, "")) for column in columns])
                 sink.wrote_a_row()
         elif shape == "json":

@@ -23,6 +23,7 @@ from mfp.cli_page import at_most_a_page, write_page
 from mfp.cli_plan import PlanRequest, serve_plans
 from mfp.cli_stream import Journal, Shard, Tally, can_be_resumed, identity, progress
 from mfp.film import Film
+from mfp.schema import TARGETS
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -302,6 +303,7 @@ def _run(asked: Asked, opening: Opening) -> int:
     shape, tally, explain = asked.checked_shape(), asked.tally, asked.explain
     groups, plan, level = asked.groups, asked.plan, asked.level
     forecaster = opening.forecaster(level, _how_many(groups) if plan is None else None)
+    added = tuple(t for t in forecaster.bundle.manifest.targets if t not in TARGETS)
     journal = asked.journal(shape, forecaster.bundle.manifest.id)
     sink = Sink(asked.output)
     with contextlib.ExitStack() as stack:
@@ -338,12 +340,12 @@ def _run(asked: Asked, opening: Opening) -> int:
             forecasts = write_page(asked.report, forecaster, told, level)
             if not explain:
                 forecasts = [replace(forecast, explanation=None) for forecast in forecasts]
-            write(iter(forecasts), shape, sink)
+            write(iter(forecasts), shape, sink, added)
         else:
             streams = (
                 forecaster.stream(served(found), media, level, explain) for found, media in groups
             )
-            write(itertools.chain.from_iterable(streams), shape, sink)
+            write(itertools.chain.from_iterable(streams), shape, sink, added)
     _tell(asked, opening, forecaster)
     return 0 if not tally.rejected else 3 if tally.accepted else 1
 

@@ -6,14 +6,20 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from mfp import extensions
 from mfp.config import TextModelConfig
 from mfp.models.attention import AdditiveAttention, masked_softmax
 from mfp.models.recurrent import Recurrent
 from mfp.models.transformer import TransformerLayer, sinusoids
+from mfp.schema import TEXT_ENCODERS
 
 
 class SequenceEncoder(nn.Module):
-    """Token vectors in context: [B, T, D], [B, T] -> [B, T, H]; padding changes nothing."""
+    """Token vectors in context: [B, T, D], [B, T] -> [B, T, H]; padding changes nothing.
+
+    An encoder that another package adds is a Flax module of the same call, made by
+    offered(config, name).
+    """
 
     config: TextModelConfig
 
@@ -32,6 +38,9 @@ class SequenceEncoder(nn.Module):
                 x = layer(x, mask_BxT, train=train)
             return nn.LayerNorm(name="norm")(x)
         assert config.encoder != "pretrained"  # which needs no embeddings: see `Network`
+        if config.encoder not in TEXT_ENCODERS:
+            offered = extensions.load("encoder", config.encoder)
+            return offered(config, name="added")(x_BxTxD, mask_BxT, train=train)
         states = [Recurrent(config.encoder, config.hidden, name="forward")(x_BxTxD, mask_BxT)]
         if config.bidirectional:
             backward = Recurrent(config.encoder, config.hidden, reverse=True, name="backward")

@@ -103,6 +103,10 @@ def _forecasts(forecast: Forecast) -> list[dict[str, Any]]:
             found.append(_target(label, share, percent, (value, None, None)))
     for name, value in (forecast.verdict_probabilities or {}).items():
         found.append(_target(f"verdict: {name}", share, percent, (value, None, None)))
+    for name, value in (forecast.added or {}).items():
+        found.append(
+            _target(name, charts.axis("", [0.0, value]), "{:.3g}".format, (value, None, None))
+        )
     return found
 
 

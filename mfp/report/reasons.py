@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PARTS = 12  # shown of a film; JSON has all
 _LABEL = {"revenue": "box office"}
+_SHARES = ("hit", "sentiment", "verdict")  # probabilities
 
 
 def show(forecasts: Iterable[Forecast]) -> None:
@@ -148,10 +149,14 @@ def _row(table: Table, label: str, values: Effects, shown: Callable[[str, float]
 def level_text(target: str, value: float) -> str:
     if target == "rating":
         return f"{value:.2f}"
-    return tables.dollars(10.0**value) if target == "revenue" else f"{value:.1%}"
+    if target == "revenue":
+        return tables.dollars(10.0**value)
+    return f"{value:.1%}" if target in _SHARES else f"{value:.3g}"
 
 
 def effect_text(target: str, effect: float) -> str:
     if target == "rating":
         return f"{effect:+.2f}"
-    return f"x{10.0**effect:.2f}" if target == "revenue" else f"{100 * effect:+.1f} points"
+    if target == "revenue":
+        return f"x{10.0**effect:.2f}"
+    return f"{100 * effect:+.1f} points" if target in _SHARES else f"{effect:+.3g}"

@@ -39,6 +39,14 @@ METRICS = (
 )
 
 
+def metric_rows(targets: Iterable[str]) -> list[tuple[str, str, str, bool]]:
+    """`METRICS`, and those of the targets that another package adds, which are numbers."""
+    added = [name for name in targets if name not in {target for target, *_ in METRICS}]
+    numbers = (("r2", "R2", True), ("rmse", "RMSE", False), ("mae", "MAE", False))
+    more = [(n, metric, f"{n}  {label}", up) for n in added for metric, label, up in numbers]
+    return [*METRICS, *more]
+
+
 def metrics_table(report: Mapping[str, Any]) -> Table:
     """Test metrics of the network beside the baselines, the best of each row in bold."""
     columns = columns_of(report)
@@ -47,7 +55,7 @@ def metrics_table(report: Mapping[str, Any]) -> Table:
     for name in columns:
         table.add_column(name, justify="right")
     table.add_column("films", justify="right")
-    for target, metric, label, more in METRICS:
+    for target, metric, label, more in metric_rows(report["test"]):
         found = {n: c[target][metric] for n, c in columns.items() if metric in c.get(target, {})}
         if "network" not in found:
             continue
@@ -163,7 +171,7 @@ def history_sentences(report: Mapping[str, Any]) -> list[str]:
 def verdict_on_baselines(report: Mapping[str, Any]) -> str:
     """One sentence: where a baseline beats the network, or that none does."""
     lost = []
-    for target, metric, label, more in METRICS:
+    for target, metric, label, more in metric_rows(report["test"]):
         ours = report["test"].get(target, {}).get(metric)
         sign = 1 if more else -1
         rivals = {
@@ -240,13 +248,17 @@ def _columns(rows: Sequence[Forecast]) -> list[tuple[str, Callable[[Forecast], s
         low, high = value(f"{name}_low", show), value(f"{name}_high", show)
         return lambda row: f"{low(row)} to {high(row)}"
 
+    def of_added(name: str) -> Callable[[Forecast], str]:
+        return lambda row: f"{row.added[name]:.3g}" if row.added else "-"
+
     found: list[tuple[str, Callable[[Forecast], str]]] = []
     for name, label, show in points:
         if any(getattr(row, name) is not None for row in rows):
             found.append((label, value(name, show)))
         if any(getattr(row, f"{name}_low", None) is not None for row in rows):
             found.append((f"{100 * level:.4g}% interval", between(name, show)))
-    return found
+    added = dict.fromkeys(name for row in rows for name in row.added or ())
+    return [*found, *((name, of_added(name)) for name in added)]
 
 
 def resume_table(interruptions: Sequence[Any]) -> Table:
