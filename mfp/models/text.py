@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
@@ -41,9 +43,10 @@ class SequenceEncoder(nn.Module):
         if config.encoder not in TEXT_ENCODERS:
             offered = extensions.load("encoder", config.encoder)
             return offered(config, name="added")(x_BxTxD, mask_BxT, train=train)
-        states = [Recurrent(config.encoder, config.hidden, name="forward")(x_BxTxD, mask_BxT)]
+        kind: Any = config.encoder  # one of those that `Recurrent` knows
+        states = [Recurrent(kind, config.hidden, name="forward")(x_BxTxD, mask_BxT)]
         if config.bidirectional:
-            backward = Recurrent(config.encoder, config.hidden, reverse=True, name="backward")
+            backward = Recurrent(kind, config.hidden, reverse=True, name="backward")
             states.append(backward(x_BxTxD, mask_BxT))
         return jnp.concatenate(states, axis=-1)
 
