@@ -103,7 +103,7 @@ class _LocalError(click.ClickException):
 
     def __init__(self, error: click.ClickException, language: Language):
         super().__init__(language.sentence(error.format_message()))
-        self.exit_code = error.exit_code
+        self.exit_code = error.exit_code  # type: ignore[misc]  # a class variable to click
         self._context = getattr(error, "ctx", None)
         self._language = language
 

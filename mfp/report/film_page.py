@@ -85,8 +85,8 @@ def _forecasts(forecast: Forecast, language: Language) -> list[dict[str, Any]]:
     """Each target of a forecast: {label, value, range, picture}."""
     found: list[dict[str, Any]] = []
 
-    def target(label: str, *drawn: Any) -> dict[str, Any]:
-        return _target(language(label), *drawn, language)
+    def target(label: str, scale: charts.Axis | None, show: Any, bounds: Any) -> dict[str, Any]:
+        return _target(language(label), scale, show, bounds, language)
 
     if forecast.rating is not None:
         scale = charts.Axis("", 0, 10, tuple((float(t), str(t)) for t in range(0, 11, 2)))
