@@ -23,8 +23,8 @@ train: $(VENV)/.sample ## prepare the bundled films, train, evaluate, export (CO
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest
 
-# By name, for a package that says what it offers (__all__) hides its modules from pdoc.
-MODULES = mfp $(subst /,.,$(basename $(shell find mfp/*/ -name '[a-z]*.py')))
+# A package that says what it offers (__all__) hides its modules from pdoc: these are named.
+MODULES = mfp $(subst /,.,$(basename $(wildcard mfp/forecast/[a-z]*.py)))
 # Names of other packages' annotations, which stand in classes that are inherited, cannot be found.
 docs: $(VENV)/.dev ## write the reference of all modules to build/docs
 	$(BIN)/python -W 'ignore:Error parsing type annotation' -m pdoc -o build/docs $(MODULES)
