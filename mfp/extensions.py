@@ -52,10 +52,10 @@ def check(kind: Kind, name: str, own: tuple[str, ...], key: str) -> None:
         return
     known = (*own, *names(kind))
     if name not in known:
-        hint = f"{nearest(name, known)}; " if known else ""
+        hint = nearest(name, known) if known else "no package adds any"
         raise ExtensionError(
-            f"{key}: '{name}' is not a choice; {hint}a package adds its own by an entry point "
-            f"in the group {GROUPS[kind]}, see CONTRIBUTING.md"
+            f"{key}: '{name}' is not a choice; {hint} (a package adds its own by an entry point "
+            f"in the group {GROUPS[kind]}, see CONTRIBUTING.md)"
         )
 
 
