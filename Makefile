@@ -1,6 +1,7 @@
 # make train   from a fresh clone to a trained model, its metrics and a forecast
 # make test    the whole test suite
 # make lint    style and types
+# make docs    the reference of every module, from its docstrings
 # make bench   how fast it is, beside PyTorch and Keras: half an hour, and 2 GB of packages
 #
 # Everything is installed into .venv from the pinned versions of constraints.txt.
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/base.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help train test bench lint format lock clean
+.PHONY: help train test docs bench lint format lock clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +22,12 @@ train: $(VENV)/.sample ## prepare the bundled films, train, evaluate, export (CO
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest
+
+# A package that says what it offers (__all__) hides its modules from pdoc: these are named.
+MODULES = mfp $(subst /,.,$(basename $(wildcard mfp/forecast/[a-z]*.py)))
+# Names of other packages' annotations, which stand in classes that are inherited, cannot be found.
+docs: $(VENV)/.dev ## write the reference of all modules to build/docs
+	$(BIN)/python -W 'ignore:Error parsing type annotation' -m pdoc -o build/docs $(MODULES)
 
 bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, restarts, mfp-predict
 	$(BIN)/python tests/benchmarks/contest.py step

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mfp import rows, tables
+from mfp.cli_language import tell
 from mfp.film import FIELDS, Outcome
 
 # Option of each field, where it is not the field's own name: one member per use is natural.
@@ -31,6 +32,7 @@ _HELP = {
     "title": "Title of the film.",
     "id": "Your own id, for example an IMDb id.",
     "release_date": "YYYY-MM-DD, YYYY-MM or YYYY.",
+    "languages": "Repeatable, or one list separated by '|' or commas. --language zh is --speak zh.",
     "certificate": "Age rating, for example PG-13.",
     "plot": "What happens.",
     "tagline": "The line on the poster.",
@@ -113,13 +115,10 @@ def common_folder(files: Iterable[str]) -> Path:
 
 
 def _films_of_file(name: str, media: str | None, wanted: Callable[[], bool]) -> Group:
-    def warn(message: str) -> None:
-        click.echo(message, err=True)
-
     if name == "-":
-        found = tables.read(tables.STANDARD_INPUT, sys.stdin.buffer, warn, wanted)
+        found = tables.read(tables.STANDARD_INPUT, sys.stdin.buffer, tell, wanted)
         return found, Path(media or ".")
-    return tables.read(name, warn=warn, wanted=wanted), Path(media) if media else Path(name).parent
+    return tables.read(name, warn=tell, wanted=wanted), Path(media) if media else Path(name).parent
 
 
 def _films_of_reviews(

@@ -14,6 +14,8 @@ from typing import IO, Any
 
 import click
 
+from mfp.cli_language import current
+
 
 def refuse_overwriting(written: Iterable[str | None], read: Iterable[str | None]) -> None:
     """Files that are read are never written; a folder to write into must be there."""
@@ -88,21 +90,26 @@ class Sink:
             yield sys.stdout
 
 
-def write(forecasts: Iterator[Any], shape: str, sink: Sink) -> None:
-    """Forecasts, one after another where the shape allows it."""
+def write(forecasts: Iterator[Any], shape: str, sink: Sink, targets: tuple[str, ...] = ()) -> None:
+    """Forecasts, one after another where the shape allows it.
+
+    Args:
+      targets: that other packages added, each a column of its own in CSV.
+    """
     if shape == "table":
         from mfp.report import tables as report_tables
 
-        shown = list(forecasts)
-        report_tables.show(report_tables.forecast_table(shown))
-        for line in report_tables.flag_lines(shown):
+        shown, language = list(forecasts), current()
+        report_tables.show(report_tables.forecast_table(shown, language))
+        for line in report_tables.flag_lines(shown, language):
             click.echo(line)
         if any(forecast.explanation for forecast in shown):
             from mfp.report import reasons
 
-            reasons.show(shown)
+            reasons.show(shown, language)
         return
-    _write_rows((forecast.to_json() for forecast in forecasts), _CSV_COLUMNS, shape, sink)
+    columns = (*_CSV_COLUMNS, *targets)
+    _write_rows((forecast.to_json() for forecast in forecasts), columns, shape, sink)
 
 
 def write_plans(plans: Any, shape: str, output: str | None) -> None:
@@ -110,7 +117,7 @@ def write_plans(plans: Any, shape: str, output: str | None) -> None:
     if shape == "table":
         from mfp.report import tables as report_tables
 
-        report_tables.show(report_tables.plan_table(plans))
+        report_tables.show(report_tables.plan_table(plans, current()))
         return
     rows = (plan.to_json() for plan in plans.plans)
     columns = _CSV_COLUMNS
@@ -134,7 +141,7 @@ def _write_rows(
             if sink.begins:
                 writer.writerow(columns)
             for row in rows:
-                values = row | {"flags": "; ".join(row.get("flags", ()))}
+                values = row | row.get("added", {}) | {"flags": "; ".join(row.get("flags", ()))}
                 writer.writerow([_inert(values.get(column, "")) for column in columns])
                 sink.wrote_a_row()
         elif shape == "json":

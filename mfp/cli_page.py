@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mfp.cli_forecasts import replaced_when_done
+from mfp.cli_language import current, tell
 from mfp.film import Film
 
 if TYPE_CHECKING:
@@ -51,10 +52,10 @@ def write_page(
     except BundleError as error:
         raise click.ClickException(str(error)) from None
     if reports:
-        text = film_page.render(reports)
+        text = film_page.render(reports, current())
         with replaced_when_done(path) as file:
             file.write(text)
-        click.echo(f"page in {path}", err=True)
+        tell(f"page in {path}")
     return [report.forecast for report in reports]
 
 

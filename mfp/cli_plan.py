@@ -13,6 +13,7 @@ import click
 
 from mfp.cli_films import common_folder
 from mfp.cli_forecasts import write_plans
+from mfp.cli_language import current, tell
 from mfp.film import Film
 
 if TYPE_CHECKING:
@@ -70,12 +71,13 @@ def serve_plans(
         raise click.UsageError(str(error)) from None
     write_plans(plans, shape, output)
     for warning in plans.warnings:
-        click.echo(f"{film.title}: {warning}", err=True)
+        said = current().sentence(warning)
+        click.echo(current()("{title}: {said}", title=film.title, said=said), err=True)
     if request.curve:
         from mfp.report import plots
 
         plots.plans(plans, Path(request.curve))
-        click.echo(f"drawn in {request.curve}", err=True)
+        tell(f"drawn in {request.curve}")
     return PlannedFilm(film, media, plans)
 
 

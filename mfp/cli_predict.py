@@ -19,13 +19,18 @@ from mfp import __version__, tables
 from mfp.cli_common import COMPILED, keep_compiled
 from mfp.cli_films import Group, film_options, films_asked_for
 from mfp.cli_forecasts import Sink, refuse_overwriting, shape_of, write
+from mfp.cli_language import SPEAK, LocalCommand, tell
 from mfp.cli_page import at_most_a_page, write_page
 from mfp.cli_plan import PlanRequest, serve_plans
 from mfp.cli_stream import Journal, Shard, Tally, can_be_resumed, identity, progress
 from mfp.film import Film
+from mfp.schema import TARGETS
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(
+    cls=LocalCommand,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="mfp-predict")
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(allow_dash=True))
 @click.option(
@@ -102,6 +107,7 @@ from mfp.film import Film
     is_flag=True,
     help="Go on where a run of the same command with --output was interrupted.",
 )
+@SPEAK
 @COMPILED
 @click.option("--no-verify", is_flag=True, help="Do not compare the bundle with its hashes.")
 def main(
@@ -172,7 +178,7 @@ def main(
         code = 0
     except KeyboardInterrupt:
         more = "; the same command with --resume goes on" if can_be_resumed(output) else ""
-        click.echo(f"interrupted{more}", err=True)
+        tell(f"interrupted{more}")
         code = 130
     except tables.TableError as error:
         raise click.ClickException(str(error)) from None
@@ -212,7 +218,7 @@ class Opening:
             from mfp.forecast import Forecaster
             from mfp.forecast.intervals import check_level
 
-            keep_compiled(self.compiled, lambda trouble: click.echo(trouble, err=True))
+            keep_compiled(self.compiled, tell)
             try:
                 found = Forecaster.open(self.model, self.verify, films)
                 check_level(level, found.bundle.calibration)
@@ -288,7 +294,7 @@ class Asked:
         journal = Journal(self.output, job, self.tally, self.rejects)
         if self.resume:
             rows = journal.resume()
-            click.echo(f"{self.output}: goes on after {rows:,} rows", err=True)
+            tell(f"{self.output}: goes on after {rows:,} rows")
         return journal
 
     @property
@@ -302,6 +308,7 @@ def _run(asked: Asked, opening: Opening) -> int:
     shape, tally, explain = asked.checked_shape(), asked.tally, asked.explain
     groups, plan, level = asked.groups, asked.plan, asked.level
     forecaster = opening.forecaster(level, _how_many(groups) if plan is None else None)
+    added = tuple(t for t in forecaster.bundle.manifest.targets if t not in TARGETS)
     journal = asked.journal(shape, forecaster.bundle.manifest.id)
     sink = Sink(asked.output)
     with contextlib.ExitStack() as stack:
@@ -324,7 +331,7 @@ def _run(asked: Asked, opening: Opening) -> int:
                 if reject_file is not None:
                     reject_file.write(json.dumps(row.to_json()) + "\n")
                 elif tally.rejected <= 20:
-                    click.echo(f"rejected: {row}", err=True)
+                    tell(f"rejected: {row}")
 
         if plan is not None:
             films = ((film, media) for found, media in groups for film in served(found))
@@ -338,12 +345,12 @@ def _run(asked: Asked, opening: Opening) -> int:
             forecasts = write_page(asked.report, forecaster, told, level)
             if not explain:
                 forecasts = [replace(forecast, explanation=None) for forecast in forecasts]
-            write(iter(forecasts), shape, sink)
+            write(iter(forecasts), shape, sink, added)
         else:
             streams = (
                 forecaster.stream(served(found), media, level, explain) for found, media in groups
             )
-            write(itertools.chain.from_iterable(streams), shape, sink)
+            write(itertools.chain.from_iterable(streams), shape, sink, added)
     _tell(asked, opening, forecaster)
     return 0 if not tally.rejected else 3 if tally.accepted else 1
 
@@ -354,9 +361,9 @@ def _tell(asked: Asked, opening: Opening, forecaster: Any) -> None:
 
     if asked.tally.accepted:
         for reason in no_intervals(forecaster.bundle):
-            click.echo(f"{opening.model}: {reason}", err=True)
+            tell(f"{opening.model}: {reason}")
     rejected = asked.tally.rejected
     if rejected:
         where = f"; see {asked.rejects}" if asked.rejects else ""
         rows_were = "1 row was" if rejected == 1 else f"{rejected} rows were"
-        click.echo(f"{rows_were} rejected{where}", err=True)
+        tell(f"{rows_were} rejected{where}")

@@ -18,6 +18,8 @@ from typing import IO, Any
 
 import click
 
+from mfp.cli_language import current
+
 SECONDS = 2.0  # between two notes of how far a run has come: so much work is lost at most
 
 
@@ -214,7 +216,7 @@ def progress(files: tuple[str, ...], tally: Tally) -> Iterator[Callable[[], None
     from mfp.report.progress import CountingProgress
 
     shown, due = 0, 0.0
-    with CountingProgress("forecasting", lines(files)) as bar:
+    with CountingProgress(current()("forecasting"), lines(files)) as bar:
 
         def tick() -> None:
             nonlocal shown, due

@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mfp import film, typed_toml
+from mfp import extensions, film, typed_toml
 from mfp.dates import PartialDate
 from mfp.schema import (
+    TARGETS,
+    TEXT_ENCODERS,
     Config,
     DataConfig,
     FeaturesConfig,
@@ -160,15 +162,14 @@ def _validated(config: Config, origin: str) -> Config:
 def _check(config: Config) -> None:
     """Checks that need more than one key."""
     _check_split(config.data.split)
-    sources = ("bundled", "table", "reviews")
-    if config.data.source not in sources and not config.data.source.startswith("tfds:"):
-        raise ConfigError(
-            f"data.source: '{config.data.source}' is not a choice; "
-            f"{typed_toml.nearest(config.data.source, (*sources, 'tfds:<name>'))}"
-        )
+    if not config.data.source.startswith("tfds:"):
+        own = ("bundled", "table", "reviews", "tfds:<name>")
+        extensions.check("source", config.data.source, own, "data.source")
+    extensions.check("encoder", config.model.text.encoder, TEXT_ENCODERS, "model.text.encoder")
     if config.data.source == "table" and not config.data.table:
         raise ConfigError("data.table: is empty; name the .csv, .jsonl or .json file of your films")
     _check_features(config)
+    _check_added(config)
     if not config.targets.enabled:
         raise ConfigError("targets: every loss_weight is 0; give at least one target a weight")
     hit = config.targets.hit
@@ -203,6 +204,24 @@ def _check(config: Config) -> None:
         raise ConfigError("model.fusion.hidden: must be a list of positive widths")
     _check_pretrained(config)
     _check_space(config)
+
+
+def _check_added(config: Config) -> None:
+    """Modalities and targets of other packages."""
+    features = config.features
+    taken = {"numbers", "history", *features.sets}
+    taken |= {*features.texts, *features.images, *features.videos}
+    for name in features.added:
+        extensions.check("modality", name, (), "features.added")
+        if name in taken:
+            raise ConfigError(f"features.added: '{name}' is the name of another modality")
+        taken.add(name)
+    for name, weight in config.targets.added.items():
+        extensions.check("target", name, (), "targets.added")
+        if name in TARGETS:
+            raise ConfigError(f"targets.added: '{name}' is one of mfp's own targets")
+        if weight < 0:
+            raise ConfigError(f"targets.added.{name}: must be at least 0, got {weight!r}")
 
 
 _PRETRAINED_TOKENS = 512  # what the published encoder has positions for
@@ -315,7 +334,7 @@ def _check_features(config: Config) -> None:
             hint = typed_toml.nearest(name, film.SET_FIELDS)
             raise ConfigError(f"features.ordered: '{name}' is not a set field; {hint}")
     _check_history(features.history)
-    if not used:
+    if not used and not features.added:
         raise ConfigError("features: no inputs; name some numbers, texts or sets")
     clash = {"numbers", "history", *features.texts, *features.images, *features.videos} & set(
         features.sets

@@ -22,7 +22,8 @@ class SplitConfig:
 class DataConfig:
     """Where films come from and how they are split."""
 
-    # bundled, table, reviews (bundled review texts), or tfds:<name> (any labelled TFDS text set)
+    # bundled, table, reviews (bundled review texts), tfds:<name> (any labelled TFDS text set), or
+    # what another package adds, see CONTRIBUTING.md
     source: str = "bundled"
     table: str = ""  # path of a .csv, .jsonl or .json file; needed when source = "table"
     media: str = ""  # folder that the table's poster and trailer paths are relative to
@@ -88,6 +89,7 @@ class FeaturesConfig:
     sets: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     images: tuple[str, ...] = ()  # "poster"
     videos: tuple[str, ...] = ()  # "trailer"
+    added: tuple[str, ...] = ()  # modalities that other packages add, see CONTRIBUTING.md
     # Set fields whose order carries meaning (billing). The bundled cast is alphabetical.
     ordered: tuple[str, ...] = ()
     min_films: int = bounded(2, low=1)  # a name seen in fewer training films is "unknown"
@@ -148,6 +150,9 @@ class SentimentConfig:
     label_smoothing: float = bounded(0.0, low=0, high=1)
 
 
+TARGETS = ("rating", "revenue", "hit", "verdict", "sentiment")  # mfp's own
+
+
 @dataclass(frozen=True)
 class TargetsConfig:
     """What is predicted. A loss weight of 0 leaves the target (and its head) out."""
@@ -160,12 +165,17 @@ class TargetsConfig:
     # uncertainty: besides, each loss counts by how well its target can be told, which is learned
     # (Kendall et al. 2018). Epochs are compared by the fixed weights all the same.
     weighting: Literal["fixed", "uncertainty"] = "fixed"
+    # Numbers that other packages add, each with its loss weight, see CONTRIBUTING.md.
+    added: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def enabled(self) -> tuple[str, ...]:
         """Names of the targets with a positive loss weight, in a fixed order."""
-        names = ("rating", "revenue", "hit", "verdict", "sentiment")
-        return tuple(name for name in names if getattr(self, name).loss_weight > 0)
+        return tuple(name for name in (*TARGETS, *self.added) if self.loss_weight(name) > 0)
+
+    def loss_weight(self, name: str) -> float:
+        """By how much a target's loss is multiplied."""
+        return self.added[name] if name in self.added else getattr(self, name).loss_weight
 
 
 @dataclass(frozen=True)
@@ -193,14 +203,18 @@ class SetsModelConfig:
     unknown_dropout: float = bounded(0.3, low=0, high=0.99)
 
 
+TEXT_ENCODERS = ("rnn", "gru", "lstm", "cnn", "transformer", "bag", "pretrained")  # mfp's own
+
+
 @dataclass(frozen=True)
 class TextModelConfig:
     """Encoder of texts: embeddings, a sequence encoder, pooling; and a bag of n-grams beside it."""
 
     embedding: int = bounded(32, low=1)
     # bag: the embeddings themselves, without a sequence encoder. pretrained: one published encoder
-    # (all-MiniLM-L6-v2) for all texts, with features.text.tokens = "pretrained".
-    encoder: Literal["rnn", "gru", "lstm", "cnn", "transformer", "bag", "pretrained"] = "lstm"
+    # (all-MiniLM-L6-v2) for all texts, with features.text.tokens = "pretrained". Or what another
+    # package adds, see CONTRIBUTING.md.
+    encoder: str = "lstm"
     frozen: bool = True  # pretrained: as published, and computed once a text; else trained on
     bidirectional: bool = True  # rnn, gru and lstm in both directions
     pooling: Literal["attention", "last", "mean", "max"] = "attention"

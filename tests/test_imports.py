@@ -128,6 +128,7 @@ CORE = tuple(
     for name in (
         "config",
         "schema",
+        "extensions",
         "film",
         "rows",
         "tables",

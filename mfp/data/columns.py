@@ -35,6 +35,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.lib import format as npy
 
+from mfp import extensions
 from mfp.config import ConfigError, TargetsConfig
 from mfp.data import batches
 from mfp.data.batches import FilmArrays
@@ -93,6 +94,8 @@ def _key(dataset: Dataset, spec: FeatureSpec, config: TargetsConfig) -> str:
         asdict(config),
         code.hexdigest(),
         [importlib.metadata.version(name) for name in _LIBRARIES],
+        [extensions.digest("modality", name) for name in spec.added],
+        [extensions.digest("target", name) for name in spec.targets.names if name in config.added],
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -12,6 +12,7 @@ has many, carry one more axis R after it.
     images/<field>  uint8   [N, H, W, 3]
     videos/<field>  uint8   [N, F, H, W, 3]
     frames/<field>  float32 [N, F]      1 where the frame could be read
+    added/<modality>/values  float32 [N, ...]   of another package, see `added.py`
     present/<modality>  float32 [N]     1 where the film has anything of that modality
 """
 
@@ -25,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from mfp import film as films
+from mfp.data.added import FittedModality
 from mfp.data.history import HistoryTable
 from mfp.data.tabular import (
     NumberTransform,
@@ -60,6 +62,7 @@ class FeatureSpec:
     targets: TargetSpec
     absent: tuple[str, ...]  # configured fields that no training film has
     history: TrackRecord | None = None
+    added: Mapping[str, FittedModality] = dataclasses.field(default_factory=dict)
     # What `history` looks up; kept in files of its own, not in the JSON.
     table: HistoryTable | None = dataclasses.field(default=None, compare=False, repr=False)
 
@@ -68,13 +71,15 @@ class FeatureSpec:
         """Parts of a film that may be missing as a whole, in the network's order."""
         numbers = (NUMBERS,) if self.numbers else ()
         history = (HISTORY,) if self.history else ()
-        return (*numbers, *history, *self.sets, *self.texts, *self.images, *self.videos)
+        own = (*numbers, *history, *self.sets, *self.texts, *self.images, *self.videos)
+        return (*own, *self.added)
 
     @property
     def fields(self) -> tuple[str, ...]:
         """Every input of the network: numbers, set fields, texts, media."""
         sets = (field for fields in self.sets.values() for field in fields)
-        return (*self.numbers, *sets, *self.texts, *self.images, *self.videos)
+        added = (field for modality in self.added.values() for field in modality.fields)
+        return (*self.numbers, *sets, *self.texts, *self.images, *self.videos, *added)
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], Any]]:
         """Shape without the leading axis, and dtype, of each array of `transform`."""
@@ -99,6 +104,8 @@ class FeatureSpec:
         for field in self.videos:
             shapes[f"videos/{field}"] = ((self.video_frames, *picture), np.uint8)
             shapes[f"frames/{field}"] = ((self.video_frames,), np.float32)
+        for name, added in self.added.items():
+            shapes[f"added/{name}/values"] = (added.shape, np.float32)
         for modality in self.modalities:
             shapes[f"present/{modality}"] = ((), np.float32)
         return shapes
@@ -150,6 +157,8 @@ class FeatureSpec:
             arrays |= self._text(film, field)
         for field in (*self.images, *self.videos):
             arrays |= self._media(field, (pixels or {}).get(field))
+        for added in self.added.values():
+            arrays |= added.arrays(film)
         return arrays
 
     def _numbers(self, film: Film) -> Arrays:
@@ -214,7 +223,9 @@ class FeatureSpec:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values; the table is not among them."""
-        history = {HISTORY: self.history.to_json()} if self.history else {}
+        more = {HISTORY: self.history.to_json()} if self.history else {}
+        if self.added:
+            more["added"] = {name: added.to_json() for name, added in self.added.items()}
         return {
             "numbers": {name: transform_to_json(t) for name, t in self.numbers.items()},
             "sets": {modality: list(fields) for modality, fields in self.sets.items()},
@@ -229,7 +240,7 @@ class FeatureSpec:
             "video_frames": self.video_frames,
             "targets": self.targets.to_json(),
             "absent": list(self.absent),
-            **history,
+            **more,
         }
 
     @classmethod
@@ -237,7 +248,8 @@ class FeatureSpec:
         """The inverse of `to_json`, without a table.
 
         Raises:
-          ValueError: the values are no feature spec.
+          ValueError: the values are no feature spec; ExtensionError, which is one: a package that
+            added a modality is not installed.
         """
         try:
             return cls(
@@ -255,6 +267,9 @@ class FeatureSpec:
                 targets=TargetSpec.from_json(values["targets"]),
                 absent=tuple(values["absent"]),
                 history=TrackRecord.from_json(values[HISTORY]) if HISTORY in values else None,
+                added={
+                    n: FittedModality.from_json(n, v) for n, v in values.get("added", {}).items()
+                },
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"not a feature spec: {error!r}") from None

@@ -10,6 +10,7 @@ import numpy as np
 from mfp import film as films
 from mfp.config import Config, ConfigError, FeaturesConfig
 from mfp.data import history
+from mfp.data.added import FittedModality
 from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.data.history import HistoryTable
 from mfp.data.tabular import LINEAR_NUMBERS, NumberTransform, Vocabulary, fold
@@ -53,7 +54,7 @@ class _NameCounter:
 def fit(
     training: Iterable[tuple[Film, Outcome]], config: Config, table: HistoryTable | None = None
 ) -> FeatureSpec:
-    """Fit on training films (iterated three times: inputs, histories, then targets).
+    """Fit on training films (iterated for inputs, histories, targets and each added modality).
 
     A configured field that no training film has is left out and listed in `absent`.
 
@@ -95,7 +96,7 @@ def fit(
         )
         if field not in present
     )  # fmt: skip
-    if not present:
+    if not present and not features.added:
         raise ConfigError(f"features: no training film has any of {', '.join(absent)}")
     past = features.history
     record = None
@@ -132,6 +133,10 @@ def fit(
         absent=absent,
         history=record,
         table=table if record else None,
+        added={
+            name: FittedModality.fit(name, (film for film, _ in training), config.as_of)
+            for name in features.added
+        },
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from mfp import rows, tables
+from mfp import extensions, rows, tables
 from mfp.config import ConfigError, DataConfig
 from mfp.data import media
 from mfp.data.reviews import BundledReviews, TfdsReviews
@@ -40,7 +40,8 @@ def open_source(config: DataConfig, warn: Callable[[str], None]) -> Source:
     """The source that a config names.
 
     Raises:
-      ConfigError: the bundled films are not installed, or the table is missing.
+      ConfigError: the bundled films, or the package that adds the source, are not installed; or
+        the table is missing.
     """
     if config.source == "bundled":
         return BundledFilms()
@@ -48,6 +49,8 @@ def open_source(config: DataConfig, warn: Callable[[str], None]) -> Source:
         return BundledReviews(config.review_origins)
     if config.source.startswith("tfds:"):
         return TfdsReviews(config.source.removeprefix("tfds:"))
+    if config.source != "table":
+        return extensions.load("source", config.source)(config, warn)
     table = Path(config.table).expanduser()
     if not table.is_file():
         raise ConfigError(f"data.table: {table}: no such file")

@@ -8,22 +8,42 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from mfp import extensions
 from mfp.config import ConfigError, TargetsConfig
 from mfp.film import VERDICTS, Film, Outcome
 
-REGRESSIONS = ("rating", "revenue")
+_CLASSES = ("hit", "verdict", "sentiment")
+
+
+class Target(Protocol):
+    """What an entry point of the group mfp.targets names: a module, or any object.
+
+    A number of its own scale, learned by mean squared error.
+    """
+
+    def value(self, film: Film, outcome: Outcome) -> float | None:
+        """The target of a film that has opened, None where it is unknown."""
+        ...
+
+
+def is_regression(name: str) -> bool:
+    """Whether a target is a number, learned by mean squared error; else a class."""
+    return name not in _CLASSES
 
 
 def value(name: str, film: Film, outcome: Outcome, config: TargetsConfig) -> float | None:
     """A target in its natural unit, None where unknown.
 
     rating: 0-10. revenue: log10 of US dollars. hit and sentiment: 0 or 1. verdict: its index
-    in VERDICTS.
+    in VERDICTS. Of another package's target whatever unit it has.
     """
+    if name in config.added:
+        offered: Target = extensions.load("target", name)
+        return offered.value(film, outcome)
     if name == "rating":
         return outcome.rating
     if name == "revenue":
@@ -107,7 +127,7 @@ class TargetSpec:
                 f"targets: no training film has any of {', '.join(config.enabled)}; "
                 "the table needs a column 'rating' or 'revenue_usd'"
             )
-        scaled = [name for name in names if name in REGRESSIONS]
+        scaled = [name for name in names if is_regression(name)]
         return cls(
             names,
             {name: float(np.mean(known[name])) for name in scaled},
@@ -116,7 +136,7 @@ class TargetSpec:
 
     def scale(self, name: str, number: float) -> float:
         """From the natural unit to the network's: regressions to mean 0 and deviation 1."""
-        if name not in REGRESSIONS:
+        if not is_regression(name):
             return number
         return (number - self.mean[name]) / self.deviation[name]
 

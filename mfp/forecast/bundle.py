@@ -19,6 +19,7 @@ from mfp.data import reference as references
 from mfp.data.features import FeatureSpec
 from mfp.data.history import HistoryTable
 from mfp.data.reference import Reference
+from mfp.extensions import ExtensionError
 from mfp.manifest import BundleError, Manifest
 from mfp.program import Program, ProgramError
 
@@ -80,6 +81,8 @@ def open_bundle(path: str | Path, verify: bool = True, batch: int | None = None)
         calibration = (
             Calibration.from_json(manifest.calibration, spec) if manifest.calibration else None
         )
+    except ExtensionError as error:
+        raise BundleError(f"{folder}: {error}") from None
     except ValueError as error:
         raise BundleError(
             f"{folder / manifests.MANIFEST}: {error}; if another version of mfp wrote it, "

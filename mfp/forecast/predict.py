@@ -17,6 +17,7 @@ from mfp.film import VERDICTS, Film
 from mfp.forecast.bundle import Bundle, open_bundle
 from mfp.forecast.flags import Experience
 from mfp.forecast.intervals import DEFAULT_LEVEL, check_level, intervals
+from mfp.schema import TARGETS
 
 if TYPE_CHECKING:
     from mfp.forecast.explain import Explanation
@@ -50,6 +51,7 @@ class Forecast:
     sentiment: float | None = None  # probability that the reviews praise
     verdict: str | None = None
     verdict_probabilities: dict[str, float] | None = None
+    added: dict[str, float] | None = None  # targets that other packages add, in units of theirs
     level: float | None = None  # share of films whose truth lies in the intervals
     flags: tuple[str, ...] = ()  # in words: what is unusual of this film or could not be used
     explanation: Explanation | None = None  # where it was asked for
@@ -66,6 +68,8 @@ class Forecast:
         if self.verdict_probabilities is not None:
             shares = self.verdict_probabilities.items()
             values["verdict_probabilities"] = {name: round(share, 4) for name, share in shares}
+        if self.added is not None:
+            values["added"] = {name: float(f"{value:.6g}") for name, value in self.added.items()}
         values["flags"] = list(self.flags)
         if self.explanation is not None:
             values["explanation"] = self.explanation.to_json()
@@ -164,7 +168,8 @@ class Forecaster:
         if calibration is not None:
             bounds = intervals(calibration, films, inputs, outputs, embedding, level)
         for i, film in enumerate(films):
-            point = _point(film, {name: y[i] for name, y in outputs.items()})
+            values = {name: y[i] for name, y in outputs.items()}
+            point = _point(film, values, spec.targets.names)
             flags = (*unusable[i], *_blank(known[i]), *self.experience.flags(film))
             forecast = Forecast(film.id, film.title, flags=flags, **(point | bounds[i]))
             if explain:
@@ -221,7 +226,7 @@ def _blank(known: float) -> tuple[str, ...]:
     return () if known else ("nothing that this bundle reads is given: an average forecast",)
 
 
-def _point(film: Film, outputs: dict[str, np.ndarray]) -> dict[str, Any]:
+def _point(film: Film, outputs: dict[str, np.ndarray], targets: Sequence[str]) -> dict[str, Any]:
     """The fields of a Forecast that the network itself decides."""
     values: dict[str, Any] = {"release_date": film.release_date and str(film.release_date)}
     if "rating" in outputs:
@@ -236,4 +241,5 @@ def _point(film: Film, outputs: dict[str, np.ndarray]) -> dict[str, Any]:
         shares = dict(zip(VERDICTS, map(float, outputs["verdict"]), strict=True))
         values["verdict_probabilities"] = shares
         values["verdict"] = max(shares, key=shares.__getitem__)
-    return values
+    added = {name: float(outputs[name]) for name in targets if name not in TARGETS}
+    return values | ({"added": added} if added else {})

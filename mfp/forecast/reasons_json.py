@@ -69,7 +69,7 @@ def effects_json(effects: Effects) -> dict[str, float]:
     """{"rating": points, "revenue_factor": factor, "hit_probability": difference, ...}."""
     found = {}
     for target, effect in effects.items():
-        key, digits = _EFFECT[target]
+        key, digits = _EFFECT.get(target, (target, 4))
         found[key] = round(10.0**effect if target == "revenue" else effect, digits)
     return found
 
@@ -77,7 +77,7 @@ def effects_json(effects: Effects) -> dict[str, float]:
 def _levels(values: Effects) -> dict[str, float]:
     found = {}
     for target, value in values.items():
-        key, digits = _LEVEL[target]
+        key, digits = _LEVEL.get(target, (target, 4))
         found[key] = round(10.0**value if target == "revenue" else value, digits)
     return found
 

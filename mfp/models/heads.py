@@ -11,8 +11,12 @@ from flax import linen as nn
 from mfp.film import VERDICTS
 from mfp.models.ensemble import Kind, MemberDense, SeparateDense
 
-_WIDTH = {"rating": 1, "revenue": 1, "hit": 1, "verdict": len(VERDICTS), "sentiment": 1}
 BINARY = ("hit", "sentiment")  # a single logit
+
+
+def width(target: str) -> int:
+    """Outputs of a target: a logit of each verdict, else one number."""
+    return len(VERDICTS) if target == "verdict" else 1
 
 
 class Heads(nn.Module):
@@ -38,20 +42,20 @@ class Heads(nn.Module):
             y = self._linear(name, x_BxD.shape[1] if several else 1)(x_BxD)
             if bags:
                 # One output: every column counts as it is. Four classes must differ to begin.
-                init = nn.initializers.ones if _WIDTH[name] == 1 else nn.initializers.normal(0.5)
-                wide = nn.Dense(_WIDTH[name], False, kernel_init=init, name=f"{name}_bags")
+                init = nn.initializers.ones if width(name) == 1 else nn.initializers.normal(0.5)
+                wide = nn.Dense(width(name), False, kernel_init=init, name=f"{name}_bags")
                 y_wide = wide(jnp.concatenate(bags, axis=-1))
                 y += y_wide[:, None] if several else y_wide
-            outputs[name] = y[..., 0] if _WIDTH[name] == 1 else y
+            outputs[name] = y[..., 0] if width(name) == 1 else y
         return outputs
 
     def _linear(self, name: str, members: int) -> nn.Module:
-        width, zeros = _WIDTH[name], nn.initializers.zeros
+        outputs, zeros = width(name), nn.initializers.zeros
         if members == 1:
-            return nn.Dense(width, kernel_init=zeros, name=name)
+            return nn.Dense(outputs, kernel_init=zeros, name=name)
         if self.ensemble == "batch":
-            return MemberDense(width, members, "batch", kernel_init=zeros, name=name)
-        return SeparateDense(width, zeros, name=name)
+            return MemberDense(outputs, members, "batch", kernel_init=zeros, name=name)
+        return SeparateDense(outputs, zeros, name=name)
 
 
 def natural_units(

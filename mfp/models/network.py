@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from mfp import extensions
 from mfp.config import ModelConfig
 from mfp.models.fusion import Fusion
 from mfp.models.heads import Heads
@@ -34,6 +36,7 @@ class NetworkShape:
     ordered: frozenset[str]
     targets: tuple[str, ...]
     history: int = 0  # numbers of the track record; 0 for none
+    added: tuple[tuple[str, str], ...] = ()  # (modality of another package, its state as JSON)
 
 
 class Network(nn.Module):
@@ -118,6 +121,9 @@ class Network(nn.Module):
             vectors[field], attention[f"videos/{field}"] = clip(
                 inputs[f"videos/{field}"], inputs[f"frames/{field}"], train=train
             )
+        for name, state in shape.added:
+            encoder = extensions.load("modality", name).encoder(json.loads(state), f"added_{name}")
+            vectors[name] = encoder(inputs[f"added/{name}/values"], train=train)
         present = {name: inputs[f"present/{name}"] for name in vectors}
         vectors = {name: vector.astype(self.dtype) for name, vector in vectors.items()}
         fused = Fusion(config.fusion, name="fusion")(vectors, present, train=train)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from mfp import extensions
 from mfp.config import TextModelConfig
 from mfp.models.attention import AdditiveAttention, masked_softmax
 from mfp.models.recurrent import Recurrent
 from mfp.models.transformer import TransformerLayer, sinusoids
+from mfp.schema import TEXT_ENCODERS
 
 
 class SequenceEncoder(nn.Module):
-    """Token vectors in context: [B, T, D], [B, T] -> [B, T, H]; padding changes nothing."""
+    """Token vectors in context: [B, T, D], [B, T] -> [B, T, H]; padding changes nothing.
+
+    An encoder that another package adds is a Flax module of the same call, made by
+    offered(config, name).
+    """
 
     config: TextModelConfig
 
@@ -32,9 +40,13 @@ class SequenceEncoder(nn.Module):
                 x = layer(x, mask_BxT, train=train)
             return nn.LayerNorm(name="norm")(x)
         assert config.encoder != "pretrained"  # which needs no embeddings: see `Network`
-        states = [Recurrent(config.encoder, config.hidden, name="forward")(x_BxTxD, mask_BxT)]
+        if config.encoder not in TEXT_ENCODERS:
+            offered = extensions.load("encoder", config.encoder)
+            return offered(config, name="added")(x_BxTxD, mask_BxT, train=train)
+        kind: Any = config.encoder  # one of those that `Recurrent` knows
+        states = [Recurrent(kind, config.hidden, name="forward")(x_BxTxD, mask_BxT)]
         if config.bidirectional:
-            backward = Recurrent(config.encoder, config.hidden, reverse=True, name="backward")
+            backward = Recurrent(kind, config.hidden, reverse=True, name="backward")
             states.append(backward(x_BxTxD, mask_BxT))
         return jnp.concatenate(states, axis=-1)
 

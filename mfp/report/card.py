@@ -101,6 +101,9 @@ def _inputs(features: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         yield row(field, field, f"{several}the first {lengths.get(field)} tokens")
     for field in features.get("images", ()):
         yield row(field, field, f"{size} x {size} pixels")
+    for modality, added in features.get("added", {}).items():
+        for field in added["fields"]:
+            yield row(modality, field, f"by the package {added['package']}")
     for field in features.get("videos", ()):
         yield row(field, field, f"{frames} frames of {size} x {size} pixels")
 
@@ -111,6 +114,8 @@ def _target(name: str, config: Mapping[str, Any]) -> str:
         return "0 to 10"
     if name == "revenue":
         return "box office in US dollars, learned as log10"
+    if name in config.get("targets", {}).get("added", {}):
+        return "a number that another package adds"
     if name == "sentiment":
         return "probability that the reviews praise"
     if name == "verdict":

@@ -12,12 +12,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import mfp
-from mfp.report import tables
+from mfp.report.language import ENGLISH, Language
 
 
-def render(template: str, **values: Any) -> str:
-    """The page of a template, as text that UTF-8 can encode."""
-    text = _environment().get_template(template).render(version=mfp.__version__, **values)
+def render(template: str, language: Language = ENGLISH, **values: Any) -> str:
+    """The page of a template, as text that UTF-8 can encode; its own words in the language."""
+    text = (
+        _environment()
+        .get_template(template)
+        .render(version=mfp.__version__, language=language, **values)
+    )
     # Half a surrogate pair, which JSON can carry and UTF-8 cannot.
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -31,6 +35,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["dollars"] = tables.dollars
+    environment.filters["dollars"] = ENGLISH.dollars
     environment.filters["words"] = lambda name: name.replace("_", " ")
     return environment

@@ -22,6 +22,11 @@ SLICE_COLUMNS = {
 }
 
 
+def slice_columns(target: str) -> tuple[tuple[str, str], ...]:
+    """Label and key of each metric of a slice; another package's target is a number."""
+    return SLICE_COLUMNS.get(target, SLICE_COLUMNS["rating"])
+
+
 def difference_rows(comparison: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     """A label and the cells of `DIFFERENCE_COLUMNS` of each target, metric and rival."""
     for target, by_rival in comparison["differences"].items():
@@ -89,8 +94,8 @@ def _decided(scores: Mapping[str, Any]) -> str:
 def slice_rows(
     target: str, slices: Mapping[str, Mapping[str, Mapping[str, float]]]
 ) -> list[tuple[str, list[str]]]:
-    """A label and the cells of `SLICE_COLUMNS`, with the films, of each slice of a target."""
-    keys = [key for _, key in SLICE_COLUMNS[target]]
+    """A label and the cells of `slice_columns`, with the films, of each slice of a target."""
+    keys = [key for _, key in slice_columns(target)]
     return [
         (f"{kind}: {label}", [*(_cell(key, scores) for key in keys), f"{scores['n']:,}"])
         for kind, members in slices.items()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from mfp.data.targets import is_regression
 from mfp.film import VERDICTS, Film, Outcome
 from mfp.report import charts, page, plan_charts, rival_tables, tables
 from mfp.report.plots import MAIN_METRIC, UNITS
@@ -65,7 +66,7 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, Any]:
     """The network beside the baselines: rows of (label, [(value, whether best)], films)."""
     columns = tables.columns_of(report)
     rows = []
-    for target, metric, label, more in tables.METRICS:
+    for target, metric, label, more in tables.metric_rows(report["test"]):
         found = {n: c[target][metric] for n, c in columns.items() if metric in c.get(target, {})}
         if "network" in found:
             best = (max if more else min)(found.values())
@@ -92,7 +93,7 @@ def _served(served: Mapping[str, Any]) -> dict[str, Any]:
     slices = [
         {
             "label": _LABELS.get(name, name),
-            "columns": ["films", *(c for c, _ in rival_tables.SLICE_COLUMNS[name]), "number"],
+            "columns": ["films", *(c for c, _ in rival_tables.slice_columns(name)), "number"],
             "rows": rival_tables.slice_rows(name, kinds),
         }
         for name, kinds in served.get("slices", {}).items()
@@ -310,7 +311,7 @@ def _miss(name: str, found: HeldOut, i: int, film: Film) -> tuple[str, list[str]
     forecast, truth = found.forecast[name][i], found.truth[name][i]
     if name == "verdict":
         said, true = VERDICTS[int(np.argmax(forecast))], VERDICTS[int(truth)]
-    elif name in UNITS:
+    elif is_regression(name):
         said, true = (_amount(name, float(value)) for value in (forecast, truth))
     else:
         said, true = f"{float(forecast):.0%}", "yes" if truth else "no"
@@ -323,7 +324,7 @@ def _miss(name: str, found: HeldOut, i: int, film: Film) -> tuple[str, list[str]
 def _amount(name: str, value: float) -> str:
     if name == "revenue":
         return tables.dollars(10.0 ** min(max(value, 0.0), 12.0))
-    return f"{min(max(value, 0.0), 10.0):.1f}"
+    return f"{min(max(value, 0.0), 10.0):.1f}" if name == "rating" else f"{value:.3g}"
 
 
 def _name(film: Film) -> str:

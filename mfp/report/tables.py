@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mfp.report.language import ENGLISH, Language
 from mfp.report.plots import MAIN_METRIC, UNITS
 
 if TYPE_CHECKING:
@@ -39,6 +40,14 @@ METRICS = (
 )
 
 
+def metric_rows(targets: Iterable[str]) -> list[tuple[str, str, str, bool]]:
+    """`METRICS`, and those of the targets that another package adds, which are numbers."""
+    added = [name for name in targets if name not in {target for target, *_ in METRICS}]
+    numbers = (("r2", "R2", True), ("rmse", "RMSE", False), ("mae", "MAE", False))
+    more = [(n, metric, f"{n}  {label}", up) for n in added for metric, label, up in numbers]
+    return [*METRICS, *more]
+
+
 def metrics_table(report: Mapping[str, Any]) -> Table:
     """Test metrics of the network beside the baselines, the best of each row in bold."""
     columns = columns_of(report)
@@ -47,7 +56,7 @@ def metrics_table(report: Mapping[str, Any]) -> Table:
     for name in columns:
         table.add_column(name, justify="right")
     table.add_column("films", justify="right")
-    for target, metric, label, more in METRICS:
+    for target, metric, label, more in metric_rows(report["test"]):
         found = {n: c[target][metric] for n, c in columns.items() if metric in c.get(target, {})}
         if "network" not in found:
             continue
@@ -163,7 +172,7 @@ def history_sentences(report: Mapping[str, Any]) -> list[str]:
 def verdict_on_baselines(report: Mapping[str, Any]) -> str:
     """One sentence: where a baseline beats the network, or that none does."""
     lost = []
-    for target, metric, label, more in METRICS:
+    for target, metric, label, more in metric_rows(report["test"]):
         ours = report["test"].get(target, {}).get(metric)
         sign = 1 if more else -1
         rivals = {
@@ -182,12 +191,12 @@ def verdict_on_baselines(report: Mapping[str, Any]) -> str:
     return f"A baseline beats the network on {len(lost)} metrics: {'; '.join(lost)}."
 
 
-def forecast_table(forecasts: Iterable[Forecast]) -> Table:
+def forecast_table(forecasts: Iterable[Forecast], language: Language = ENGLISH) -> Table:
     """Forecasts as a table; film text is shown as it is, never read as markup."""
     rows = list(forecasts)
     table = Table(box=SIMPLE_HEAD)
-    table.add_column("title", overflow="fold")
-    used = _columns(rows)
+    table.add_column(language("title"), overflow="fold")
+    used = _columns(rows, language)
     for label, _ in used:
         table.add_column(label, justify="right")
     for row in rows:
@@ -195,42 +204,53 @@ def forecast_table(forecasts: Iterable[Forecast]) -> Table:
     return table
 
 
-def flag_lines(forecasts: Iterable[Forecast]) -> list[str]:
+def flag_lines(forecasts: Iterable[Forecast], language: Language = ENGLISH) -> list[str]:
     """What is unusual of each film, a line each."""
-    return [f"{row.title}: {flag}" for row in forecasts for flag in row.flags]
+    return [
+        language("{title}: {said}", title=row.title, said=language.sentence(flag))
+        for row in forecasts
+        for flag in row.flags
+    ]
 
 
-def plan_table(plans: Plans) -> Table:
+def plan_table(plans: Plans, language: Language = ENGLISH) -> Table:
     """Plans of one film in their order; the best is marked, and what is as good as it."""
     forecasts = [plan.forecast for plan in plans.plans]
     table = Table(box=SIMPLE_HEAD)
     for axis in plans.axes:
-        table.add_column(axis.field, justify="right", overflow="fold")
+        name = axis.field if language is ENGLISH else language.name_of(axis.field)
+        table.add_column(name, justify="right", overflow="fold")
     varied = [axis.field for axis in plans.axes]
-    used = [c for c in _columns(forecasts) if not (c[0] == "release" and "release_date" in varied)]
+    release = language("release")
+    used = _columns(forecasts, language)
+    used = [c for c in used if not (c[0] == release and "release_date" in varied)]
     for label, _ in used:
         table.add_column(label, justify="right")
     table.add_column("")
     for plan in plans.plans:
         marks = ["best"] if plan.best else ["as good"] if plan.as_good else []
         marks += ["extrapolates"] if plan.extrapolates else []
-        cells = [*plan.values.values(), *(show(plan.forecast) for _, show in used)]
+        values = [language.sentence(value) for value in plan.values.values()]
+        cells = [*values, *(show(plan.forecast) for _, show in used)]
         style = "bold" if plan.best else ""
-        table.add_row(*(Text(cell) for cell in cells), Text(", ".join(marks)), style=style)
+        marked = Text(", ".join(map(language, marks)))
+        table.add_row(*(Text(cell) for cell in cells), marked, style=style)
     return table
 
 
-def _columns(rows: Sequence[Forecast]) -> list[tuple[str, Callable[[Forecast], str]]]:
+def _columns(
+    rows: Sequence[Forecast], language: Language
+) -> list[tuple[str, Callable[[Forecast], str]]]:
     """Label and text of each column that any forecast fills."""
     level = next((row.level for row in rows if row.level is not None), 0.0)
     points: list[tuple[str, str, Callable[[Any], str]]] = [
         ("release_date", "release", str),
         ("rating", "rating", lambda v: f"{v:.1f}"),
-        ("revenue_usd", "box office", dollars),
-        ("revenue_mean_usd", "mean", dollars),
+        ("revenue_usd", "box office", language.dollars),
+        ("revenue_mean_usd", "mean", language.dollars),
         ("hit_probability", "hit", lambda v: f"{v:.0%}"),
-        ("verdict", "verdict", str),
-        ("sentiment", "sentiment", lambda v: f"{v:.0%} praise"),
+        ("verdict", "verdict", lambda v: language.word("verdict", v)),
+        ("sentiment", "sentiment", lambda v: language("{share} praise", share=f"{v:.0%}")),
     ]
 
     def value(name: str, show: Callable[[Any], str]) -> Callable[[Forecast], str]:
@@ -238,15 +258,20 @@ def _columns(rows: Sequence[Forecast]) -> list[tuple[str, Callable[[Forecast], s
 
     def between(name: str, show: Callable[[Any], str]) -> Callable[[Forecast], str]:
         low, high = value(f"{name}_low", show), value(f"{name}_high", show)
-        return lambda row: f"{low(row)} to {high(row)}"
+        return lambda row: language("{low} to {high}", low=low(row), high=high(row))
+
+    def of_added(name: str) -> Callable[[Forecast], str]:
+        return lambda row: f"{row.added[name]:.3g}" if row.added else "-"
 
     found: list[tuple[str, Callable[[Forecast], str]]] = []
     for name, label, show in points:
         if any(getattr(row, name) is not None for row in rows):
-            found.append((label, value(name, show)))
+            found.append((language(label), value(name, show)))
         if any(getattr(row, f"{name}_low", None) is not None for row in rows):
-            found.append((f"{100 * level:.4g}% interval", between(name, show)))
-    return found
+            label = language("{level} interval", level=f"{100 * level:.4g}%")
+            found.append((label, between(name, show)))
+    added = dict.fromkeys(name for row in rows for name in row.added or ())
+    return [*found, *((name, of_added(name)) for name in added)]
 
 
 def resume_table(interruptions: Sequence[Any]) -> Table:
@@ -304,12 +329,7 @@ def _short(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def dollars(amount: float) -> str:
-    """$1.2B, $34M, $560K, $900."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "K")):
-        if amount >= size * 0.9995:
-            return f"${amount / size:.3g}{letter}"
-    return f"${amount:.0f}"
+dollars = ENGLISH.dollars
 
 
 def say(text: str) -> None:

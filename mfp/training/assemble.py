@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -37,6 +38,7 @@ def network_shape(spec: FeatureSpec) -> NetworkShape:
         videos=spec.videos,
         ordered=spec.ordered,
         targets=spec.targets.names,
+        added=tuple((name, json.dumps(dict(a.state))) for name, a in spec.added.items()),
     )
 
 
@@ -156,8 +158,9 @@ def _is_product(primitive: Any, *_: Any, **__: Any) -> bool:
 
 
 def objective(config: Config, spec: FeatureSpec) -> Objective:
-    weights = {name: getattr(config.targets, name).loss_weight for name in spec.targets.names}
-    smoothing = {n: getattr(getattr(config.targets, n), "label_smoothing", 0.0) for n in weights}
+    weights = {name: config.targets.loss_weight(name) for name in spec.targets.names}
+    own = {name: getattr(config.targets, name, None) for name in weights}
+    smoothing = {name: getattr(target, "label_smoothing", 0.0) for name, target in own.items()}
     return Objective(
         weights,
         config.optimizer.l1,

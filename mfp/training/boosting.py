@@ -164,7 +164,7 @@ def _fit(
     import lightgbm
 
     fixed: dict[str, Any] = {
-        "objective": _OBJECTIVES[name],
+        "objective": _OBJECTIVES.get(name, "regression"),
         "bagging_freq": 1,
         "max_bin": 127,
         "seed": 0,

@@ -75,7 +75,7 @@ def differences(
                 continue
             one, other = (np.asarray(p, np.float64)[known] for p in (ours, predictions[target]))
             scores = {}
-            for metric, (score, more) in METRICS[target].items():
+            for metric, (score, more) in METRICS.get(target, _REGRESSION).items():
                 compared = bootstrap.difference(
                     score, more, truth[target][known], one, other, resamples
                 )
@@ -94,7 +94,7 @@ def sentence(found: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]])
     """
     said: dict[str, list[str]] = {"loses": [], "includes 0": [], "wins": []}
     for target, by_rival in found.items():
-        metric = next(iter(METRICS[target]))
+        metric = next(iter(METRICS.get(target, _REGRESSION)))
         scores = {name: s[metric] for name, s in by_rival.items() if metric in s}
         if not scores:
             continue
@@ -103,7 +103,7 @@ def sentence(found: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]])
         chosen.sort(key=lambda name: scores[name]["difference"])
         if outcome == "wins":
             chosen = chosen[:1]
-        label = _SHOWN[target, metric]
+        label = _SHOWN.get((target, metric), f"{target} {metric.upper()}")
         said[outcome] += [f"{label} {_against(name, scores[name])}" for name in chosen]
     parts = (
         ("loses", "The network loses: "),

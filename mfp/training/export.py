@@ -156,7 +156,7 @@ def _random_inputs(spec: FeatureSpec, batch_size: int, rng: np.random.Generator)
             inputs[name] = np.where(np.arange(shape[-1]) < rng.integers(0, shape[-1] + 1), ids, 0)
         elif dtype == np.uint8:
             inputs[name] = rng.integers(0, 256, full)
-        elif name in ("numbers/values", "history/values"):
+        elif name.endswith("/values"):
             inputs[name] = rng.normal(size=full)
         else:
             inputs[name] = rng.integers(0, 2, full)

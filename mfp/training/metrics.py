@@ -116,7 +116,8 @@ def evaluate(
             continue
         known = ~np.isnan(truth[name])
         if known.any():
-            scores = BY_TARGET[name](truth[name][known], np.asarray(pred, np.float64)[known])
+            judge = BY_TARGET.get(name, regression)  # another package's target is a number
+            scores = judge(truth[name][known], np.asarray(pred, np.float64)[known])
             # R2 of a single film, AUC of a single class: not defined, and no number in JSON.
             found[name] = {metric: v for metric, v in scores.items() if not np.isnan(v)}
     return found

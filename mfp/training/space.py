@@ -10,7 +10,7 @@ from typing import Any
 
 from mfp import config as configs
 from mfp.config import Config, ConfigError, SearchConfig, TuneConfig
-from mfp.report.tables import METRICS
+from mfp.report.tables import metric_rows
 from mfp.typed_toml import nearest
 
 
@@ -26,7 +26,7 @@ class Goal:
         """The goal of a config. Raises ConfigError, naming the nearest, where it has no such."""
         known = {"loss": False} | {
             f"{target}/{metric}": more
-            for target, metric, _, more in METRICS
+            for target, metric, _, more in metric_rows(config.targets.enabled)
             if target in config.targets.enabled
         }
         name = config.tune.metric

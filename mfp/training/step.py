@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mfp.data.targets import REGRESSIONS
+from mfp.data.targets import is_regression
 from mfp.training import losses
 
 UNCERTAINTY = "uncertainty"  # beside the network's modules in the parameters
@@ -116,7 +116,7 @@ def target_weights(params: Any, objective: Objective) -> dict[str, Any]:
     if not objective.uncertainty:
         return dict(objective.loss_weights)
     return {
-        name: weight * jnp.exp(-params[UNCERTAINTY][name]) * (0.5 if name in REGRESSIONS else 1.0)
+        name: weight * jnp.exp(-params[UNCERTAINTY][name]) * (0.5 if is_regression(name) else 1.0)
         for name, weight in objective.loss_weights.items()
     }
 
