@@ -22,7 +22,7 @@ from mfp import config as configs
 from mfp.config import ConfigError
 from mfp.report.progress import TrainingProgress
 from mfp.training import assemble, loop, optim, parallel, programs, session
-from mfp.training.checkpoint import CheckpointError, Checkpoints
+from mfp.training.checkpoint import Checkpoints
 from mfp.training.evaluate import Evaluator
 from mfp.training.run import BusyError, RunFolder
 from mfp.training.step import init_state
@@ -223,30 +223,6 @@ def test_a_finished_run_is_not_trained_again(straight, tiny, few, tmp_path):
     assert again.step == trained.step
     log = (tmp_path / "copy" / "log.jsonl").read_text()
     assert log == whole.log_file.read_text()
-
-
-def test_a_run_without_its_last_checkpoint_falls_back_to_the_one_before(
-    straight, tiny, few, tmp_path
-):
-    """What the error of a damaged checkpoint advises."""
-    whole, trained, _ = straight
-    run = RunFolder(tmp_path)
-    with pytest.raises(loop.Interrupted):
-        loop.train(tiny, few, run, Watched(at=12))
-    with Checkpoints(run.checkpoints) as checkpoints:
-        assert checkpoints.best == PER_EPOCH < checkpoints.last
-        *_, before, last = checkpoints.steps
-    for path in (run.checkpoints / str(last) / "state").rglob("*"):
-        if path.is_file():
-            path.write_bytes(b"damaged")
-    with pytest.raises(CheckpointError, match=f"/{last}: cannot"):
-        loop.train(tiny, few, run, Watched())
-    shutil.rmtree(run.checkpoints / str(last))
-    progress = Watched()
-    again = loop.train(tiny, few, run, progress)
-    assert progress.steps[0] == before + 1 > PER_EPOCH + 1
-    assert_same_bits(again.params, trained.params)
-    assert run.log_file.read_text() == whole.log_file.read_text()
 
 
 def test_the_step_and_the_evaluation_are_compiled_once(tiny, few, tmp_path, monkeypatch):
