@@ -7,6 +7,7 @@ Arrays are saved from host memory, so that a run on eight devices resumes on one
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import time
@@ -130,8 +131,8 @@ class Checkpoints:
             raise
         except Exception as error:  # Orbax and TensorStore raise many kinds
             raise CheckpointError(
-                f"{self.folder}: a checkpoint could not be saved: {_one_line(error)}; those before "
-                "it are whole: see to the disk and run the same command to go on"
+                f"{self.folder}: a checkpoint could not be saved: {reason_of(error)}; those before "
+                "it are whole: make room or mend it, and run the same command to go on"
             ) from error
 
     def save(self, state: TrainState, meta: dict[str, Any], loss: float | None = None) -> None:
@@ -145,7 +146,8 @@ class Checkpoints:
         step = int(jax.device_get(state.step))
         if step == self.last:
             return  # the same bits are there already
-        with self._saving(), jax.transfer_guard("allow"):  # of several processes, each copies its part to the host
+        # Of several processes, each copies its part to the host.
+        with self._saving(), jax.transfer_guard("allow"):
             saved = self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -171,7 +173,7 @@ class Checkpoints:
             )
         except Exception as error:  # Orbax and TensorStore raise many kinds
             raise CheckpointError(
-                f"{self.folder / str(step)}: cannot be restored: {_one_line(error)}"
+                f"{self.folder / str(step)}: cannot be restored: {reason_of(error)}"
             ) from error
         state = TrainState(**restored["state"])
         # Orbax gives arrays of the shapes that were saved, whatever shapes were asked for.
@@ -187,5 +189,8 @@ class Checkpoints:
         return checkpoint_files.read_meta(self.folder / str(step))
 
 
-def _one_line(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """An error of Orbax or TensorStore in one line."""
+    if (full := os.strerror(errno.ENOSPC)) in str(error):  # at the end of a long tale of paths
+        return full
     return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -92,7 +92,10 @@ def test_another_network_is_refused(folder, different):
 
 
 def test_a_step_that_is_not_there_is_an_error(folder):
-    with Checkpoints(folder) as checkpoints, pytest.raises(CheckpointError, match=r"/99/hashes\.json: is missing"):
+    with (
+        Checkpoints(folder) as checkpoints,
+        pytest.raises(CheckpointError, match=r"/99/hashes\.json: is missing"),
+    ):
         checkpoints.restore(99, state(0))
 
 

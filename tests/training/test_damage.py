@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training.test_checkpoint import state
-from training.test_loop import TOTAL, Watched, assert_same_bits, last_state
 
 from mfp.training import checkpoint_files, loop
 from mfp.training.checkpoint import CheckpointError, Checkpoints
 from mfp.training.run import RunFolder
+from training.test_checkpoint import state
+from training.test_loop import TOTAL, Watched, assert_same_bits, last_state
 
 
 def truncate(path: Path) -> None:
@@ -143,7 +143,7 @@ def test_those_of_a_version_without_hashes_are_taken_as_they_are(folder):
         path.unlink()
     with (
         Checkpoints(folder) as checkpoints,
-        pytest.raises(CheckpointError, match="hashes.json: is missing; run mfp train again"),
+        pytest.raises(CheckpointError, match=r"hashes\.json: is missing; run mfp train again"),
     ):
         checkpoints.restore(6, state(0))
     assert fallen_back(folder) == []
