@@ -74,6 +74,7 @@ def describe(error: OSError) -> str:
 _AGAIN = "run the same command again: what was done is kept"
 _REMEDIES = (
     dict.fromkeys((errno.ENOSPC, errno.EDQUOT), f"make room and {_AGAIN}")
+    | {errno.ENOENT: "it is not there; is its disk or network folder mounted?"}
     | {errno.EFBIG: f"raise the limit of file sizes (ulimit -f) and {_AGAIN}"}
     | dict.fromkeys(
         (errno.EROFS, errno.EACCES, errno.EPERM),

@@ -63,6 +63,8 @@ class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
         folder = Path(self.get())
         if self._checkpoint_metadata_store is not None:  # it writes in a thread of its own
             await asyncio.to_thread(self._checkpoint_metadata_store.wait_until_finished)
+        if not (folder / "_CHECKPOINT_METADATA").exists():  # Orbax makes missing folders anew
+            raise FileNotFoundError(errno.ENOENT, "its beginning is gone", str(folder))
         await asyncio.to_thread(checkpoint_files.seal, folder)
         os.rename(folder, self.get_final())
 
@@ -146,6 +148,11 @@ class Checkpoints:
         step = int(jax.device_get(state.step))
         if step == self.last:
             return  # the same bits are there already
+        if not self.folder.is_dir():  # Orbax would begin a new one, wherever that is
+            raise CheckpointError(
+                f"{self.folder}: is gone; is its disk or network folder still mounted? Then run "
+                "the same command to go on"
+            )
         # Of several processes, each copies its part to the host.
         with self._saving(), jax.transfer_guard("allow"):
             saved = self._manager.save(
