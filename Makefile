@@ -1,6 +1,7 @@
 # make train   from a fresh clone to a trained model, its metrics and a forecast
 # make test    the whole test suite
 # make lint    style and types
+# make soak    what takes hours: kills at random moments, memory, the long tests; with time limits
 # make bench   how fast it is, beside PyTorch and Keras: half an hour, and 2 GB of packages
 #
 # Everything is installed into .venv from the pinned versions of constraints.txt.
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/base.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help train test bench lint format lock clean
+.PHONY: help train test soak bench lint format lock clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +22,12 @@ train: $(VENV)/.sample ## prepare the bundled films, train, evaluate, export (CO
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest
+
+# Each part ends within its time, and says what it counted.
+soak: $(VENV)/.dev ## kills at random moments of runs, memory, and the tests that take long
+	timeout 90m $(BIN)/python tests/soak/kills.py --minutes 60
+	timeout 90m $(BIN)/python tests/soak/memory.py
+	timeout 90m $(BIN)/python -m pytest -m soak
 
 bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, restarts, mfp-predict
 	$(BIN)/python tests/benchmarks/contest.py step

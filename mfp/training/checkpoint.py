@@ -61,8 +61,11 @@ class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
 
     async def finalize(self) -> None:
         folder = Path(self.get())
-        if self._checkpoint_metadata_store is not None:  # it writes in a thread of its own
-            await asyncio.to_thread(self._checkpoint_metadata_store.wait_until_finished)
+        if self._checkpoint_metadata_store is None:  # a part of one
+            await super().finalize()
+            return
+        # It writes in a thread of its own.
+        await asyncio.to_thread(self._checkpoint_metadata_store.wait_until_finished)
         if not (folder / "_CHECKPOINT_METADATA").exists():  # Orbax makes missing folders anew
             raise FileNotFoundError(errno.ENOENT, "its beginning is gone", str(folder))
         await asyncio.to_thread(checkpoint_files.seal, folder)
