@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -138,10 +140,23 @@ def export_program(forecast: Forecast, spec: FeatureSpec, params: Any) -> bytes:
         for name, (shape, dtype) in spec.shapes().items()
     }
     like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
-    exported = export.export(jax.jit(forecast), platforms=PLATFORMS)(like, inputs)
+    with _without_folders():
+        exported = export.export(jax.jit(forecast), platforms=PLATFORMS)(like, inputs)
     # Without its gradient, which would make it three times as large: explanations hide parts
     # instead, which finds more of what matters (forecast/explain.py).
     return bytes(exported.serialize())
+
+
+@contextmanager
+def _without_folders() -> Iterator[None]:
+    """A program names the lines of code that it comes from: by file, not by this machine's path."""
+    name = "jax_hlo_source_file_canonicalization_regex"  # what it matches is left out
+    former = jax.config.values[name]
+    jax.config.update(name, "^.*/")
+    try:
+        yield
+    finally:
+        jax.config.update(name, former)
 
 
 def check_agreement(program: bytes, forecast: Forecast, spec: FeatureSpec, params: Any) -> float:
