@@ -22,7 +22,7 @@ def test_ended_anywhere_it_arrives_at_the_same_bits(run, prepared, tmp_path, com
     for moment in (
         Moment("rename", 3, 0.0, signal.SIGKILL),
         Moment("evaluation", 1, 0.02, signal.SIGKILL),
-        Moment("end of export", 1, 0.0, signal.SIGKILL),
+        Moment("export", 1, 0.1, signal.SIGKILL),
     ):
         end = killed.live(moment, timeout=200)
         assert end.hit
