@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import os
@@ -42,7 +43,8 @@ class Disk:
 
     def fill(self) -> None:
         room = os.statvfs(self.path).f_bavail * os.statvfs(self.path).f_bsize
-        (self.path / "ballast").write_bytes(bytes(room))
+        with contextlib.suppress(OSError):  # while a checkpoint takes some of it as well
+            (self.path / "ballast").write_bytes(bytes(room))
 
     def make_room(self) -> None:
         (self.path / "ballast").unlink()
