@@ -47,6 +47,6 @@ def test_forecasts_hold_nothing(run):
     assert repeat(forecasting(run.bundle, films, 1), 300, lambda _: None)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_evaluations_hold_nothing(run):
     assert repeat(evaluating(run.path), 10, lambda _: None)

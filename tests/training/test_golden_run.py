@@ -14,8 +14,9 @@ import pytest
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "debug-metrics.json"
 PINNED = ("validation", "test", "baselines")
-# The rounding of float32 on another processor, after all steps. A seed moves them by hundredths.
-RELATIVE, ABSOLUTE = 1e-4, 1e-5
+# The rounding of float32 on another processor, after all steps, and two films that change places
+# in the order that the AUC reads (1 / 8,500). A seed moves them by hundredths.
+RELATIVE, ABSOLUTE = 1e-4, 2e-4
 
 
 def flat(values, prefix=""):
