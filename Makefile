@@ -2,6 +2,8 @@
 # make test    the whole test suite
 # make lint    style and types
 # make docs    the reference of every module, from its docstrings
+# make soak    what takes hours: kills at random moments, memory, the long tests; with time limits
+# make reproduce  the README's figures, over five seeds
 # make bench   how fast it is, beside PyTorch and Keras: half an hour, and 2 GB of packages
 #
 # Everything is installed into .venv from the pinned versions of constraints.txt.
@@ -12,7 +14,7 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/base.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help train test docs bench lint format lock clean
+.PHONY: help train test docs soak bench reproduce lint format lock clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -29,6 +31,12 @@ MODULES = mfp $(subst /,.,$(basename $(wildcard mfp/forecast/[a-z]*.py)))
 docs: $(VENV)/.dev ## write the reference of all modules to build/docs
 	$(BIN)/python -W 'ignore:Error parsing type annotation' -m pdoc -o build/docs $(MODULES)
 
+# Each part ends within its time, and says what it counted.
+soak: $(VENV)/.dev ## kills at random moments of runs, memory, and the tests that take long
+	timeout 90m $(BIN)/python tests/soak/kills.py --minutes 60
+	timeout 90m $(BIN)/python tests/soak/memory.py
+	timeout 90m $(BIN)/python -m pytest -m soak
+
 bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, restarts, mfp-predict
 	$(BIN)/python tests/benchmarks/contest.py step
 	$(BIN)/python tests/benchmarks/contest.py predict
@@ -36,6 +44,13 @@ bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Ke
 	$(BIN)/python tests/benchmarks/restart.py
 	test -d runs/base/bundle || $(BIN)/mfp train --quiet
 	$(BIN)/python tests/benchmarks/prediction.py
+
+# With a table of one's own: make reproduce TABLE=films.csv MEDIA=media
+reproduce: $(VENV)/.dev ## the README's figures over five seeds, beside the rivals: two hours
+	$(BIN)/python tests/benchmarks/reproduce.py films
+	$(BIN)/python tests/benchmarks/reproduce.py reviews
+	$(BIN)/python tests/benchmarks/reproduce.py ablation
+	test -z '$(TABLE)' || $(BIN)/python tests/benchmarks/reproduce.py table '$(TABLE)' '$(MEDIA)'
 
 lint: $(VENV)/.dev ## check style (ruff) and types (mypy)
 	$(BIN)/ruff check mfp tests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
@@ -51,15 +52,45 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
         logging.getLogger("absl").setLevel(logging.ERROR)
         try:
             return command(*args, **kwargs)
+        except BrokenPipeError:
+            raise  # click ends quietly
+        except OSError as error:
+            raise click.ClickException(describe(error)) from None
         except _expected_errors() as error:
             raise click.ClickException(str(error)) from None
 
     return guarded
 
 
+def describe(error: OSError) -> str:
+    """An error of the operating system in one line: the file, the reason, the remedy."""
+    if error.errno is None:
+        return str(error)
+    place = f"{error.filename}: " if error.filename is not None else ""
+    remedy = _REMEDIES.get(error.errno, "")
+    return f"{place}{error.strerror}{remedy and '; '}{remedy}"
+
+
+_AGAIN = "run the same command again: what was done is kept"
+_REMEDIES = (
+    dict.fromkeys((errno.ENOSPC, errno.EDQUOT), f"make room and {_AGAIN}")
+    | {errno.ENOENT: "it is not there; is its disk or network folder mounted?"}
+    | {errno.EFBIG: f"raise the limit of file sizes (ulimit -f) and {_AGAIN}"}
+    | dict.fromkeys(
+        (errno.EROFS, errno.EACCES, errno.EPERM),
+        "nothing can be written there: choose another folder (--run, --set data.prepared=..., "
+        "--output), or make it writable",
+    )
+    | dict.fromkeys(
+        (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.EHOSTDOWN, errno.ETIMEDOUT, errno.ENODEV),
+        f"the disk or network folder does not answer: see to it and {_AGAIN}",
+    )
+)
+
+
 def _expected_errors() -> tuple[type[Exception], ...]:
     """The documented errors of the modules that were loaded."""
-    found: list[type[Exception]] = [OSError]
+    found: list[type[Exception]] = []
     for module, name in (
         ("mfp.typed_toml", "ConfigError"),
         ("mfp.tables", "TableError"),

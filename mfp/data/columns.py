@@ -36,11 +36,13 @@ import numpy as np
 from numpy.lib import format as npy
 
 from mfp import extensions
-from mfp.config import ConfigError, TargetsConfig
+from mfp.config import TargetsConfig
 from mfp.data import batches
 from mfp.data.batches import FilmArrays
-from mfp.data.dataset import Dataset, only_one
+from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
+from mfp.data.prepared import only_one
+from mfp.files import named
 from mfp.film import Film, Outcome
 
 # Raise it when the files of the same features would come out different.
@@ -58,27 +60,29 @@ def open_splits(
     """The arrays of every split, as maps of files; the files are written first where they lack.
 
     Of several processes of a machine one writes and the others wait. The folder appears whole or
-    not at all. `on_film` is told how many more films are written.
-
-    Raises:
-      ConfigError: files are damaged.
+    not at all; where files are missing or cut short they are written anew. `on_film` is told how
+    many more films are written.
     """
     folder = dataset.folder / "columns" / _key(dataset, spec, config)
-    with only_one(folder.parent, folder.name):
-        if not folder.exists():
-            # Machines that share the folder may write at once: to their own names, and one wins.
-            partial = folder.with_name(f".{folder.name}.{socket.gethostname()}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            try:
-                for name, films in dataset.splits.items():
-                    _write(partial / name, films, spec, config, on_film)
-                _rename(partial, folder)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
-    try:
+
+    def opened() -> dict[str, FilmArrays]:
         return {name: _open(folder / name, spec) for name in dataset.splits}
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{folder}: is damaged ({error}); remove it and run again") from None
+
+    with only_one(folder.parent, folder.name), named(folder):
+        if folder.exists():
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                return opened()
+            shutil.rmtree(folder)
+        # Machines that share the folder may write at once: to their own names, and one wins.
+        partial = folder.with_name(f".{folder.name}.{socket.gethostname()}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            for name, films in dataset.splits.items():
+                _write(partial / name, films, spec, config, on_film)
+            _rename(partial, folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return opened()
 
 
 def _key(dataset: Dataset, spec: FeatureSpec, config: TargetsConfig) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any, overload
 
 from mfp.config import ConfigError, DataConfig, TrainConfig
-from mfp.data import media
+from mfp.data import media, prepared
 from mfp.data.sources import Source, open_source
+from mfp.files import named
 from mfp.film import Film, Outcome
 from mfp.tables import Place, Record, Reject
 
@@ -169,10 +169,15 @@ def prepare(
     logging.getLogger("absl").setLevel(logging.ERROR)  # it announces each custom config
     rejects: list[Reject] = []
     later: list[int] = []
-    prepared = Path(config.prepared).expanduser().absolute()
-    with only_one(prepared, name):
+    home = Path(config.prepared).expanduser().absolute()
+    with prepared.only_one(home, name), named(home):
+        folder = home / movie_feedback.MovieFeedback.name / name
+        folder /= str(movie_feedback.MovieFeedback.VERSION)
+        whole = prepared.is_whole(folder)
+        if not whole and folder.exists():  # a preparation did not end, or lost files since
+            shutil.rmtree(folder)
         builder = movie_feedback.MovieFeedback(
-            data_dir=str(prepared),
+            data_dir=str(home),
             config=movie_feedback.FilmsConfig(
                 name=name,
                 description=f"{source.name}, split {asdict(config.split)}",
@@ -186,11 +191,9 @@ def prepare(
             ),
             file_format="array_record",
         )
-        folder = Path(builder.data_dir)
-        rejects_file = folder / "rejects.jsonl"
-        if not rejects_file.exists():  # written last: its absence means unprepared or half-prepared
+        assert Path(builder.data_dir) == folder, builder.data_dir
+        if not whole:
             try:
-                _remove(builder)
                 if runner is None:
                     _write(builder)
                 else:
@@ -201,15 +204,15 @@ def prepare(
                 raise ConfigError(
                     f"data.split: no film falls into {split}; {_suggestion(source, rejects)}"
                 ) from None
-            lines = [json.dumps(reject.to_json()) for reject in rejects]
-            rejects_file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+            prepared.seal(folder, [json.dumps(reject.to_json()) for reject in rejects])
             if later:
                 warn(f"{len(later):,} films released after data.split.test_until are left out")
+        lines = (folder / prepared.REJECTS).read_text(encoding="utf-8").splitlines()
     return Dataset(
         folder,
         fingerprint,
         {s: Films(builder.as_data_source(split=s)) for s in splits or movie_feedback.SPLITS},
-        [json.loads(line) for line in rejects_file.read_text(encoding="utf-8").splitlines()],
+        [json.loads(line) for line in lines],
     )
 
 
@@ -235,15 +238,6 @@ def _suggestion(source: Source, rejects: Sequence[Reject] = ()) -> str:
     return f"the films run from {years[0]} to {test}; try {options}"
 
 
-@contextlib.contextmanager
-def only_one(folder: Path, name: str) -> Iterator[None]:
-    """Two runs on new films: one prepares them, the other waits and finds them prepared."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f".{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def describe(reject: dict) -> str:
     """A line for people from one of `Dataset.rejects`."""
     place = Place(reject["file"], reject["row"], reject["id"])
@@ -257,13 +251,6 @@ def _fingerprint(source: Source, config: DataConfig) -> str:
     if source.media_folder is not None:
         parts += [config.image_size, config.video_frames]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _remove(builder: Any) -> None:
-    """What a preparation that did not end left behind."""
-    folder = Path(builder.data_dir)
-    if folder.exists():
-        shutil.rmtree(folder)
 
 
 def _write(builder: Any) -> None:

@@ -18,10 +18,12 @@ import socket
 from dataclasses import asdict
 from pathlib import Path
 
-from mfp.config import ConfigError, HistoryConfig, TargetsConfig
+from mfp.config import HistoryConfig, TargetsConfig
 from mfp.data import history
-from mfp.data.dataset import Dataset, only_one
+from mfp.data.dataset import Dataset
 from mfp.data.history import HistoryTable
+from mfp.data.prepared import only_one
+from mfp.files import named
 
 # What decides a table, besides films and config.
 _CODE = (
@@ -35,26 +37,25 @@ _CODE = (
 
 
 def open_table(dataset: Dataset, config: HistoryConfig, rules: TargetsConfig) -> HistoryTable:
-    """The table of all films of a dataset, as maps of files, which are written first where needed.
-
-    Raises:
-      ConfigError: the files are damaged.
-    """
+    """The table of all films of a dataset, as maps of files, which are written first where they
+    lack, and anew where they are damaged."""
     folder = dataset.folder / "histories" / _key(dataset, config, rules)
-    with only_one(folder.parent, folder.name):
-        if not folder.exists():
-            partial = folder.with_name(f".{folder.name}.{socket.gethostname()}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
+    with only_one(folder.parent, folder.name), named(folder):
+        if folder.exists():
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                return HistoryTable.read(folder)
+            shutil.rmtree(folder)
+        partial = folder.with_name(f".{folder.name}.{socket.gethostname()}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
             everything = itertools.chain.from_iterable(dataset.splits.values())
             history.build(everything, config, rules).write(partial)
             # Of several machines that share the folder one wins, with the same content.
             with contextlib.suppress(OSError):
                 os.rename(partial, folder)
+        finally:
             shutil.rmtree(partial, ignore_errors=True)
-    try:
         return HistoryTable.read(folder)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{folder}: is damaged ({error}); remove it and run again") from None
 
 
 def _key(dataset: Dataset, config: HistoryConfig, rules: TargetsConfig) -> str:

@@ -6,9 +6,13 @@ Arrays are saved from host memory, so that a run on eight devices resumes on one
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import logging
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from mfp.config import TrainConfig
+from mfp.training import checkpoint_files
 from mfp.training.step import TrainState
 
 
@@ -48,7 +53,23 @@ class Interval:
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be restored."""
+    """A checkpoint that cannot be saved or restored."""
+
+
+class _Sealed(ocp.path.atomicity.AtomicRenameTemporaryPath):
+    """A checkpoint becomes whole with the hashes of its files, or not at all."""
+
+    async def finalize(self) -> None:
+        folder = Path(self.get())
+        if self._checkpoint_metadata_store is None:  # a part of one
+            await super().finalize()
+            return
+        # It writes in a thread of its own.
+        await asyncio.to_thread(self._checkpoint_metadata_store.wait_until_finished)
+        if not (folder / "_CHECKPOINT_METADATA").exists():  # Orbax makes missing folders anew
+            raise FileNotFoundError(errno.ENOENT, "its beginning is gone", str(folder))
+        await asyncio.to_thread(checkpoint_files.seal, folder)
+        os.rename(folder, self.get_final())
 
 
 def _loss(metrics: dict[str, float]) -> float:
@@ -59,7 +80,8 @@ class Checkpoints:
     """The checkpoints of one run folder. Use as a context manager: leaving waits for writes."""
 
     def __init__(self, folder: Path):
-        logging.getLogger("absl").setLevel(logging.ERROR)  # "did not provide metrics", each time
+        # "did not provide metrics", each time; and every error that is raised as well.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self.folder = folder.absolute()
         keep = checkpoint_managers.AnyPreservationPolicy(
             [
@@ -71,15 +93,24 @@ class Checkpoints:
             ]
         )
         options = ocp.CheckpointManagerOptions(
-            best_fn=_loss, best_mode="min", preservation_policy=keep, create=True
+            best_fn=_loss,
+            best_mode="min",
+            preservation_policy=keep,
+            create=True,
+            temporary_path_class=_Sealed,
         )
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def __enter__(self) -> Checkpoints:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._manager.close()
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is not None:  # the first error is the one to tell
+            with suppress(Exception):
+                self._manager.close()
+            return
+        with self._saving():
+            self._manager.close()
 
     @property
     def steps(self) -> list[int]:
@@ -91,27 +122,42 @@ class Checkpoints:
         """Step of the newest checkpoint."""
         return self._manager.latest_step()
 
-    @property
-    def best(self) -> int | None:
-        """Step of the checkpoint with the smallest validation loss."""
-        self.wait()  # a checkpoint counts once it is whole
-        best = self._manager.best_step()
-        # Orbax falls back to the latest where none has a metric.
-        return best if best is not None and self._manager.metrics(best) else None
-
     def wait(self) -> None:
-        """Until all that was saved is whole."""
-        self._manager.wait_until_finished()
+        """Until all that was saved is whole. Raises CheckpointError where it could not be."""
+        with self._saving():
+            self._manager.wait_until_finished()
+
+    @contextmanager
+    def _saving(self) -> Iterator[None]:
+        """What was begun in the background may fail at any later call."""
+        try:
+            yield
+        except CheckpointError:
+            raise
+        except Exception as error:  # Orbax and TensorStore raise many kinds
+            raise CheckpointError(
+                f"{self.folder}: a checkpoint could not be saved: {reason_of(error)}; those before "
+                "it are whole: make room or mend it, and run the same command to go on"
+            ) from error
 
     def save(self, state: TrainState, meta: dict[str, Any], loss: float | None = None) -> None:
         """Write in the background, once what was saved before is whole.
 
         `loss` is the validation loss where one was just measured.
+
+        Raises:
+          CheckpointError: this one or the one before could not be written.
         """
         step = int(jax.device_get(state.step))
         if step == self.last:
             return  # the same bits are there already
-        with jax.transfer_guard("allow"):  # of several processes, each copies its part to the host
+        if not self.folder.is_dir():  # Orbax would begin a new one, wherever that is
+            raise CheckpointError(
+                f"{self.folder}: is gone; is its disk or network folder still mounted? Then run "
+                "the same command to go on"
+            )
+        # Of several processes, each copies its part to the host.
+        with self._saving(), jax.transfer_guard("allow"):
             saved = self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -126,24 +172,35 @@ class Checkpoints:
         """The state (NumPy arrays, shaped as `like`) and meta of a step.
 
         Raises:
-          CheckpointError: it is unreadable, or of another network.
+          CheckpointError: it is damaged, or of another network.
         """
+        meta = self.meta(step)
         empty = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), like)
         try:
             restored = self._manager.restore(
                 step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardRestore(empty._asdict()), meta=ocp.args.JsonRestore()
-                ),
+                args=ocp.args.Composite(state=ocp.args.StandardRestore(empty._asdict())),
             )
         except Exception as error:  # Orbax and TensorStore raise many kinds
-            reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
             raise CheckpointError(
-                f"{self.folder / str(step)}: cannot be restored: {reason}; "
-                "remove that folder to fall back to the checkpoint before"
+                f"{self.folder / str(step)}: cannot be restored: {reason_of(error)}"
             ) from error
         state = TrainState(**restored["state"])
         # Orbax gives arrays of the shapes that were saved, whatever shapes were asked for.
         if jax.tree.map(np.shape, state) != jax.tree.map(np.shape, empty):
             raise CheckpointError(f"{self.folder / str(step)}: belongs to another network")
-        return state, restored["meta"]
+        return state, meta
+
+    def meta(self, step: int) -> dict[str, Any]:
+        """What a step remembers beside its arrays. Raises CheckpointError where it is damaged."""
+        flaw = checkpoint_files.flaw(self.folder / str(step))
+        if flaw is not None:
+            raise CheckpointError(f"{flaw}; run mfp train again: it goes on from the one before")
+        return checkpoint_files.read_meta(self.folder / str(step))
+
+
+def reason_of(error: BaseException) -> str:
+    """An error of Orbax or TensorStore in one line."""
+    if (full := os.strerror(errno.ENOSPC)) in str(error):  # at the end of a long tale of paths
+        return full
+    return str(error).splitlines()[0][:300] if str(error) else type(error).__name__

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+from mfp.files import named
 from mfp.training.run import RunFolder
 
 
@@ -41,7 +42,8 @@ class Events:
 
     def __exit__(self, *_: object) -> None:
         if "_board" in self.__dict__:
-            self._board.close()
+            with named(self._run.tensorboard):
+                self._board.close()
 
     def log(self, line: Mapping[str, Any]) -> None:
         """A line of losses or scores: {"step", "epoch", name or group of names: number}."""
@@ -58,7 +60,8 @@ class Events:
     def flush(self) -> None:
         """Before a checkpoint: nothing of the steps that it holds may be lost."""
         if "_board" in self.__dict__:
-            self._board.flush()
+            with named(self._run.tensorboard):
+                self._board.flush()
 
     def _draw(self, line: Mapping[str, Any], group: str) -> None:
         from tensorboardX.proto.event_pb2 import Event

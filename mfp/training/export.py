@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,12 @@ from mfp.config import Config
 from mfp.data import history
 from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.data.reference import Reference
+from mfp.files import named
 from mfp.manifest import Manifest
 from mfp.program import Program
 from mfp.training import assemble, evaluate, pretrained
 from mfp.training.assemble import Forecast
+from mfp.training.checkpoint import reason_of
 from mfp.training.run import write_text
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -49,30 +53,46 @@ def write_bundle(
 
     Raises:
       ExportError: the folder exists, or program and network disagree.
+      OSError: it cannot be written; what was written is removed.
     """
     if folder.exists():
         raise ExportError(f"{folder}: exists; remove it or export elsewhere")
     partial = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    try:
+        with named(folder):
+            partial.mkdir(parents=True)
+            _write(partial, config, spec, params, metrics, data, calibration, reference)
+            os.replace(partial, folder)
+    except BaseException:  # the room is wanted where the disk is full
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _write(
+    folder: Path,
+    config: Config,
+    spec: FeatureSpec,
+    params: Any,
+    metrics: dict[str, Any],
+    data: dict[str, Any],
+    calibration: dict[str, Any] | None,
+    reference: Reference | None,
+) -> None:
     params = pretrained.with_encoder(params, config)
     network = assemble.build_network(config, spec)
     forecast = assemble.forecast_function(network, spec, config.train.ensemble)
     program = export_program(forecast, spec, params)
     check_agreement(program, forecast, spec, params)
-    (partial / manifest.PROGRAM).write_bytes(program)
-    # Of several processes only this one exports: Orbax must not wait for the others.
-    here = jax.process_index()
-    alone = ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
-    with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
-        checkpointer.save((partial / manifest.PARAMS).absolute(), params)
-    check_stored(partial / manifest.PARAMS, params)
+    (folder / manifest.PROGRAM).write_bytes(program)
+    _write_params(folder / manifest.PARAMS, params)
+    check_stored(folder / manifest.PARAMS, params)
     if reference is not None and reference.films:
-        reference.write(partial)
+        reference.write(folder)
     if spec.table is not None:
-        spec.table.write(partial / history.FOLDER)
+        spec.table.write(folder / history.FOLDER)
     document = Manifest(
-        files=manifest.file_hashes(partial),
+        files=manifest.file_hashes(folder),
         config=configs.to_json(config),
         features=spec.to_json(),
         targets=spec.targets.names,
@@ -81,8 +101,20 @@ def write_bundle(
         versions=evaluate.versions(),
         calibration=calibration or {},
     )
-    write_text(partial / manifest.MANIFEST, manifest.to_text(document))
-    os.replace(partial, folder)
+    write_text(folder / manifest.MANIFEST, manifest.to_text(document))
+
+
+def _write_params(folder: Path, params: Any) -> None:
+    # Of several processes only this one exports: Orbax must not wait for the others.
+    here = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=here, active_processes={here})
+    try:
+        with ocp.StandardCheckpointer(multiprocessing_options=alone) as checkpointer:
+            checkpointer.save(folder.absolute(), params)
+    except ValueError as error:  # of TensorStore, in many lines
+        raise ExportError(f"{folder}: cannot be written: {reason_of(error)}") from error
+    # Orbax notes there what the folder was called while it was written, on this machine.
+    (folder / "commit_success.txt").write_text("whole\n", encoding="utf-8")
 
 
 def check_stored(folder: Path, params: Any) -> None:
@@ -108,10 +140,23 @@ def export_program(forecast: Forecast, spec: FeatureSpec, params: Any) -> bytes:
         for name, (shape, dtype) in spec.shapes().items()
     }
     like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)
-    exported = export.export(jax.jit(forecast), platforms=PLATFORMS)(like, inputs)
+    with _without_folders():
+        exported = export.export(jax.jit(forecast), platforms=PLATFORMS)(like, inputs)
     # Without its gradient, which would make it three times as large: explanations hide parts
     # instead, which finds more of what matters (forecast/explain.py).
     return bytes(exported.serialize())
+
+
+@contextmanager
+def _without_folders() -> Iterator[None]:
+    """A program names the lines of code that it comes from: by file, not by this machine's path."""
+    name = "jax_hlo_source_file_canonicalization_regex"  # what it matches is left out
+    former = jax.config.values[name]
+    jax.config.update(name, "^.*/")
+    try:
+        yield
+    finally:
+        jax.config.update(name, former)
 
 
 def check_agreement(program: bytes, forecast: Forecast, spec: FeatureSpec, params: Any) -> float:

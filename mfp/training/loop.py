@@ -22,7 +22,17 @@ from mfp.data.fit import fit
 from mfp.data.history import HistoryTable
 from mfp.data.history_files import open_table
 from mfp.report.progress import TrainingProgress
-from mfp.training import assemble, finite, groups, metrics, optim, pretrained, programs, signals
+from mfp.training import (
+    assemble,
+    checkpoint_files,
+    finite,
+    groups,
+    metrics,
+    optim,
+    pretrained,
+    programs,
+    signals,
+)
 from mfp.training.checkpoint import Checkpoints, Interval
 from mfp.training.evaluate import Evaluator
 from mfp.training.events import Events
@@ -103,6 +113,8 @@ def _train(
             progress.say("fitting features on the training films")
             table = past_films(config, dataset)
             write_json(run.features_file, fit(dataset.splits["train"], config, table).to_json())
+        if run.writer:
+            checkpoint_files.fall_back(run.checkpoints, progress.say)
     spec = with_past_films(run.read_features(), config, dataset)
     if spec.absent:
         progress.say(f"no training film has {', '.join(spec.absent)}: left out")
@@ -211,10 +223,9 @@ def _train(
                     raise Interrupted(stopping, step)
                 finished = memory.finished(config.train, step, final or total)
         checkpoints.wait()  # a checkpoint counts once it is whole
-        chosen = checkpoints.last if final else checkpoints.best
-        if chosen is None:
+        if not memory.best_step:
             raise TrainingError(f"{run.path}: no epoch was finished; remove the folder and rerun")
-        best, _ = checkpoints.restore(chosen, template)
+        best, _ = checkpoints.restore(memory.best_step, template)
     meter.take()
     if meter.total.steps:
         progress.say(str(meter.total))
@@ -246,15 +257,15 @@ def restore_best(run: RunFolder, config: Config) -> tuple[FeatureSpec, TrainStat
     """
     spec = run.read_features()
     with Checkpoints(run.checkpoints) as checkpoints:
-        final = config.train.final_epochs > 0
-        chosen = checkpoints.last if final else checkpoints.best
-        if chosen is None:
-            raise TrainingError(f"{run.path}: has no finished epoch yet; run mfp train first")
-        state, meta = checkpoints.restore(chosen, _like(spec, config))
-    memory = Memory(**meta)
-    if final and memory.best_step != chosen:
-        raise TrainingError(f"{run.path}: the final fit has not ended; run mfp train again")
-    return spec, state, memory.seconds
+        last = checkpoints.last
+        # Remembered, and not the best of those that are there: one may be lost.
+        best = 0 if last is None else Memory(**checkpoints.meta(last)).best_step
+        if not best:
+            final = config.train.final_epochs > 0
+            why = "the final fit has not ended" if final else "has no finished epoch yet"
+            raise TrainingError(f"{run.path}: {why}; run mfp train first")
+        state, meta = checkpoints.restore(best, _like(spec, config))
+    return spec, state, Memory(**meta).seconds
 
 
 def restore_last(run: RunFolder, config: Config) -> tuple[TrainState, Memory]:

@@ -19,8 +19,9 @@ import numpy as np
 from mfp.config import Config, ConfigError
 from mfp.data import pretrained
 from mfp.data.batches import FilmArrays
-from mfp.data.dataset import Dataset, only_one
+from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
+from mfp.data.prepared import only_one
 from mfp.models.pretrained import WIDTH, MiniLM, from_published
 from mfp.report.progress import TrainingProgress
 from mfp.training import parallel

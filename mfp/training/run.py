@@ -16,6 +16,7 @@ from mfp import config as configs
 from mfp.config import Config, ConfigError
 from mfp.data.dataset import Dataset
 from mfp.data.features import FeatureSpec
+from mfp.files import named
 
 # How a run is carried out, not what it is: it may be resumed on other devices.
 FREE_KEYS = (
@@ -61,7 +62,8 @@ class RunFolder:
             yield
             return
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("a+", encoding="utf-8") as lock:
+        path = self.path / ".lock"
+        with named(path), path.open("a+", encoding="utf-8") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -179,7 +181,7 @@ class RunFolder:
 
 
 def _append(path: Path, line: Mapping[str, Any]) -> None:
-    with path.open("a", encoding="utf-8") as file:
+    with named(path), path.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
@@ -190,5 +192,6 @@ def write_json(path: Path, value: Any) -> None:
 def write_text(path: Path, text: str) -> None:
     """Replace a file in one step."""
     temporary = path.with_name(f".{path.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with named(path):
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)

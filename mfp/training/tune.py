@@ -38,7 +38,8 @@ from optuna.trial import TrialState
 from mfp import config as configs
 from mfp import typed_toml
 from mfp.config import Config, ConfigError
-from mfp.data.dataset import Dataset, only_one
+from mfp.data.dataset import Dataset
+from mfp.data.prepared import only_one
 from mfp.report.progress import StudyProgress, TrainingProgress
 from mfp.training import loop, space
 from mfp.training.finite import TrainingError

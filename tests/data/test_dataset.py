@@ -216,6 +216,23 @@ def test_half_prepared_films_are_prepared_anew(films: DataConfig, lost: str):
     assert not (again.folder / "junk").exists()
 
 
+@pytest.mark.parametrize("lost", ["dataset_info.json", "features.json", "array_record", "sizes"])
+@pytest.mark.parametrize("damage", ["removed", "emptied", "cut short"])
+def test_prepared_films_that_lost_files_are_prepared_anew(
+    films: DataConfig, lost: str, damage: str
+):
+    first = prepare(films)
+    path = next(p for p in sorted(first.folder.iterdir()) if lost in p.name)
+    content = path.read_bytes()
+    path.unlink()
+    if damage != "removed":
+        path.write_bytes(b"" if damage == "emptied" else content[: len(content) // 2])
+    again = prepare(films)
+    assert (ids(again), again.rejects) == (ids(first), first.rejects)
+    if lost != "sizes" or damage != "removed":  # without them: of an older version
+        assert path.stat().st_size == len(content)
+
+
 def test_what_is_fitted_does_not_depend_on_later_films(films: DataConfig):
     config = configs.load(
         ROOT / "configs" / "base.toml", ["features.min_films=1", "features.min_word_films=1"]

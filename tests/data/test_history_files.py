@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from data.test_features import CONFIG, TRAINING
-from mfp.config import ConfigError
 from mfp.data import history
 from mfp.data.dataset import Dataset
 from mfp.data.history_files import open_table
@@ -58,9 +57,14 @@ def test_a_table_that_could_not_be_written_leaves_nothing(tmp_path: Path, monkey
     open_table(dataset(tmp_path), PAST, RULES)
 
 
-def test_a_damaged_table_is_told_with_its_remedy(tmp_path: Path):
+def test_a_table_that_lost_files_is_written_anew(tmp_path: Path):
     open_table(dataset(tmp_path), PAST, RULES)
     (folder,) = folders(tmp_path)
-    (folder / "rating-keys.npy").write_bytes(b"")
-    with pytest.raises(ConfigError, match=r"is damaged .*remove it and run again"):
+    file = folder / "rating-keys.npy"
+    content = file.read_bytes()
+    for rest in (b"", content[:-1], None):
+        file.unlink()
+        if rest is not None:
+            file.write_bytes(rest)
         open_table(dataset(tmp_path), PAST, RULES)
+        assert file.read_bytes() == content

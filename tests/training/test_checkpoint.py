@@ -38,9 +38,9 @@ def test_the_best_and_the_last_two_are_kept(folder):
     assert steps(folder) == [4, 6, 7]
 
 
-def test_reopening_finds_best_and_last(folder):
+def test_reopening_finds_them(folder):
     with Checkpoints(folder) as checkpoints:
-        assert (checkpoints.best, checkpoints.last) == (4, 7)
+        assert checkpoints.last == 7
         assert sorted(checkpoints.steps) == [4, 6, 7]
 
 
@@ -65,12 +65,10 @@ def test_device_arrays_may_describe_the_shape(folder):
         assert int(checkpoints.restore(7, like)[0].step) == 7
 
 
-def test_without_a_validation_loss_there_is_no_best(tmp_path):
+def test_saving_a_step_again_is_no_error(tmp_path):
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        assert checkpoints.best is None
         assert checkpoints.last is None
         checkpoints.save(state(1), {}, None)
-        assert checkpoints.best is None
         assert checkpoints.last == 1
         checkpoints.save(state(1), {}, None)  # the same step again is no error
 
@@ -94,33 +92,11 @@ def test_another_network_is_refused(folder, different):
 
 
 def test_a_step_that_is_not_there_is_an_error(folder):
-    with Checkpoints(folder) as checkpoints, pytest.raises(CheckpointError, match=r"/99: "):
+    with (
+        Checkpoints(folder) as checkpoints,
+        pytest.raises(CheckpointError, match=r"/99/hashes\.json: is missing"),
+    ):
         checkpoints.restore(99, state(0))
-
-
-@pytest.mark.parametrize("damage", ["flip", "truncate", "remove"])
-def test_a_damaged_file_is_an_error_that_names_the_folder(tmp_path, damage):
-    folder = tmp_path / "checkpoints"
-    with Checkpoints(folder) as checkpoints:
-        checkpoints.save(state(3), {}, 0.5)
-    # The file that holds the values is the largest.
-    files = [path for path in (folder / "3" / "state").rglob("*") if path.is_file()]
-    largest = max(files, key=lambda path: path.stat().st_size)
-    content = bytearray(largest.read_bytes())
-    if damage == "flip":
-        for i in range(len(content) // 4, len(content) // 2):
-            content[i] ^= 0xFF
-        largest.write_bytes(content)
-    elif damage == "truncate":
-        largest.write_bytes(content[: len(content) // 2])
-    else:
-        for path in files:
-            path.unlink()
-    with Checkpoints(folder) as checkpoints:
-        with pytest.raises(CheckpointError, match=f"{folder / '3'}: cannot be restored") as caught:
-            checkpoints.restore(3, state(0))
-        assert "\n" not in str(caught.value)
-        assert "remove that folder" in str(caught.value)
 
 
 def lost_at_most(every: int, writing: int, steps: int = 60) -> int:

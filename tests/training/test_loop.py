@@ -7,22 +7,17 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
-import compilation
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mfp import config as configs
 from mfp.config import ConfigError
 from mfp.report.progress import TrainingProgress
-from mfp.training import assemble, loop, optim, parallel, programs, session
-from mfp.training.checkpoint import CheckpointError, Checkpoints
+from mfp.training import assemble, loop, optim, parallel, programs
+from mfp.training.checkpoint import Checkpoints
 from mfp.training.evaluate import Evaluator
 from mfp.training.run import BusyError, RunFolder
 from mfp.training.step import init_state
@@ -225,30 +220,6 @@ def test_a_finished_run_is_not_trained_again(straight, tiny, few, tmp_path):
     assert log == whole.log_file.read_text()
 
 
-def test_a_run_without_its_last_checkpoint_falls_back_to_the_one_before(
-    straight, tiny, few, tmp_path
-):
-    """What the error of a damaged checkpoint advises."""
-    whole, trained, _ = straight
-    run = RunFolder(tmp_path)
-    with pytest.raises(loop.Interrupted):
-        loop.train(tiny, few, run, Watched(at=12))
-    with Checkpoints(run.checkpoints) as checkpoints:
-        assert checkpoints.best == PER_EPOCH < checkpoints.last
-        *_, before, last = checkpoints.steps
-    for path in (run.checkpoints / str(last) / "state").rglob("*"):
-        if path.is_file():
-            path.write_bytes(b"damaged")
-    with pytest.raises(CheckpointError, match=f"/{last}: cannot"):
-        loop.train(tiny, few, run, Watched())
-    shutil.rmtree(run.checkpoints / str(last))
-    progress = Watched()
-    again = loop.train(tiny, few, run, progress)
-    assert progress.steps[0] == before + 1 > PER_EPOCH + 1
-    assert_same_bits(again.params, trained.params)
-    assert run.log_file.read_text() == whole.log_file.read_text()
-
-
 def test_the_step_and_the_evaluation_are_compiled_once(tiny, few, tmp_path, monkeypatch):
     compiled = []
 
@@ -417,47 +388,3 @@ def test_pmap_trains_like_jit(still, few, tmp_path):
     many = loop.train(config, few, run, Watched())
     for a, b in zip(jax.tree.leaves(one.params), jax.tree.leaves(many.params), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from mfp import config as configs
-from mfp.data import dataset as datasets
-from mfp.report.progress import TrainingProgress
-from mfp.training import loop
-from mfp.training.run import RunFolder
-
-class Killer(TrainingProgress):
-    def step(self, step, losses):
-        if step == 13:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-config = configs.load(sys.argv[1], [f'data.prepared="{sys.argv[2]}"'])
-loop.train(config, datasets.prepare(config.data), RunFolder(Path(sys.argv[3])), Killer(quiet=True))
-"""
-
-
-@pytest.mark.slow
-def test_a_killed_run_resumes_to_the_same_metrics(
-    run, dataset, prepared, tmp_path, tmp_path_factory
-):
-    root = Path(__file__).resolve().parents[2]
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, root / "configs/debug.toml", prepared, tmp_path],
-        cwd=root,
-        env=compilation.environment(tmp_path_factory),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    folder, progress = RunFolder(tmp_path), Watched()
-    trained = loop.train(run.config, dataset, folder, progress)
-    assert 1 < progress.steps[0] <= 13  # it did not start anew
-    report = session.evaluate_run(folder, run.config, dataset, trained, progress)
-    expected = json.loads((run.path / "metrics.json").read_text())
-    assert report["test"] == expected["test"]
-    assert report["validation"] == expected["validation"]
-    assert folder.log_file.read_text() == (run.path / "log.jsonl").read_text()
-    assert folder.read_config()[0] == configs.from_json(configs.to_json(run.config), "test")
