@@ -147,6 +147,8 @@ def read(folder: Path, verify: bool = True) -> Manifest:
         files = manifest.files
         if not (isinstance(files, dict) and all(isinstance(f, dict) for f in files.values())):
             raise TypeError("'files' is not a table of hashes")
+        if not all(isinstance(name, str) for name in manifest.targets):
+            raise TypeError("'targets' are not names")
         return manifest
     except (KeyError, TypeError) as error:
         raise BundleError(f"{path}: is damaged: {error}") from None
