@@ -262,7 +262,7 @@ def attack_manifests(folder: Path, cases: int, seed: int) -> dict[str, int]:
             Forecaster.open(folder).predict([FILM])
             counts["served"] += 1
         except BundleError as error:
-            assert "\n" not in str(error)
+            assert "\n" not in str(error)  # noqa: PT017
             counts["refused"] += 1
     return counts
 
