@@ -1,6 +1,8 @@
 # make train   from a fresh clone to a trained model, its metrics and a forecast
 # make test    the whole test suite
 # make lint    style and types
+# make audit   known vulnerabilities and licences of what is installed
+# make sbom    a bill of materials of it (CycloneDX), in build/sbom.json
 # make bench   how fast it is, beside PyTorch and Keras: half an hour, and 2 GB of packages
 #
 # Everything is installed into .venv from the pinned versions of constraints.txt.
@@ -11,7 +13,7 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/base.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help train test bench lint format lock clean
+.PHONY: help train test bench lint format lock audit sbom clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -61,6 +63,27 @@ lock: ## pin the newest versions that satisfy pyproject.toml in constraints.txt
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[sample,dev,beam]'
 	build/lock/bin/python -m pip freeze --exclude mfp > constraints.txt
+
+# Tools in a place of their own, so that they are not among what they look at.
+build/audit/bin/pip-audit: $(VENV)/bin/python
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check \
+	  pip-audit==2.9.0 pip-licenses==5.0.0 cyclonedx-bom==7.2.1
+
+audit: build/audit/bin/pip-audit ## known vulnerabilities (where the network allows) and licences of what is pinned
+	build/audit/bin/pip-licenses --python $(BIN)/python --order license --format markdown \
+	  --output-file build/licences.md
+	@echo "licences: build/licences.md"
+	@build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip \
+	  > build/vulnerabilities.txt 2> build/audit.log; code=$$?; \
+	if grep -qiE "connection|resolve|timed out|max retries|http" build/audit.log; then \
+	  echo "vulnerabilities: not looked up, no list can be reached (build/audit.log)"; \
+	else cat build/audit.log build/vulnerabilities.txt; exit $$code; fi
+
+sbom: build/audit/bin/pip-audit ## a bill of materials of .venv (CycloneDX), in build/sbom.json
+	build/audit/bin/cyclonedx-py environment --output-format JSON --output-file build/sbom.json \
+	  $(BIN)/python
+	@echo "bill of materials: build/sbom.json"
 
 clean: ## remove what make created (not runs/)
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
