@@ -68,17 +68,17 @@ lock: ## pin the newest versions that satisfy pyproject.toml in constraints.txt
 build/audit/bin/pip-audit: $(VENV)/bin/python
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/python -m pip install --quiet --disable-pip-version-check \
-	  pip-audit==2.9.0 pip-licenses==5.0.0 cyclonedx-bom==7.2.1
+	  pip-audit==2.10.1 pip-licenses==5.5.5 cyclonedx-bom==7.5.0
 
 audit: build/audit/bin/pip-audit ## known vulnerabilities (where the network allows) and licences of what is pinned
-	build/audit/bin/pip-licenses --python $(BIN)/python --order license --format markdown \
-	  --output-file build/licences.md
-	@echo "licences: build/licences.md"
+	build/audit/bin/pip-licenses --python $(BIN)/python --order license --format csv \
+	  --output-file build/licences.csv
+	@echo "licences: build/licences.csv"
 	@build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip \
 	  > build/vulnerabilities.txt 2> build/audit.log; code=$$?; \
-	if grep -qiE "connection|resolve|timed out|max retries|http" build/audit.log; then \
+	if grep -qiE "connection ?error|resolve|timed out|max retries" build/audit.log; then \
 	  echo "vulnerabilities: not looked up, no list can be reached (build/audit.log)"; \
-	else cat build/audit.log build/vulnerabilities.txt; exit $$code; fi
+	else cat build/vulnerabilities.txt; tail -1 build/audit.log; exit $$code; fi
 
 sbom: build/audit/bin/pip-audit ## a bill of materials of .venv (CycloneDX), in build/sbom.json
 	build/audit/bin/cyclonedx-py environment --output-format JSON --output-file build/sbom.json \

@@ -63,7 +63,7 @@ def read(folder: Path, like: Tree) -> Tree:
             if (
                 store.shape != wanted[name].shape
                 or store.dtype.numpy_dtype != wanted[name].dtype
-                or math.prod(chunk) > max(_CHUNK, 2 * math.prod(store.shape))
+                or math.prod(n or 1 for n in chunk) > max(_CHUNK, 2 * math.prod(store.shape))
             ):
                 raise ParametersError(f"parameters and program do not belong together ({name})")
         reading = {name: store.read() for name, store in stores.items()}

@@ -20,7 +20,7 @@ from mfp.dates import short
 from mfp.film import Film, Outcome
 
 MAX_CELL = 4_000_000  # characters of one CSV cell or one JSON line
-MAX_ROW = 4 * MAX_CELL  # characters of one CSV row
+MAX_ROW = 2 * MAX_CELL  # characters of one CSV row
 MAX_COLUMNS = 10_000
 MAX_JSON = 100_000_000  # bytes of a .json file, which is read whole into twenty times the memory
 MAX_WARNINGS = 20  # of columns that are no fields

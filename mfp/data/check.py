@@ -227,9 +227,9 @@ def futures(pairs: Pairs, config: HistoryConfig, table: HistoryTable) -> Iterato
         ]
         if not asked or target not in table.ledgers:
             continue
-        keys = np.array([key for _, _, key, _ in asked], np.uint64)
+        members = np.array([key for _, _, key, _ in asked], np.uint64)
         days = np.array([day for *_, day in asked], np.int64)
-        found = table.known(target, keys, days)
+        found = table.known(target, members, days)
         ahead = [
             (film, field)
             for (film, field, key, day), count, latest in zip(
