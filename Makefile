@@ -76,11 +76,12 @@ audit: build/audit/bin/pip-audit ## known vulnerabilities (where the network all
 	@echo "licences: build/licences.csv"
 	@build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip \
 	  > build/vulnerabilities.txt 2> build/audit.log; code=$$?; \
-	if grep -qiE "connection ?error|resolve|timed out|max retries" build/audit.log; then \
-	  echo "vulnerabilities: not looked up, no list can be reached (build/audit.log)"; \
+	all=$$(grep -c == constraints.txt); \
+	unknown=$$(grep -c "could not be audited" build/vulnerabilities.txt); \
+	if [ "$$unknown" = "$$all" ] || grep -qiE "connection ?error|max retries" build/audit.log; then \
+	  echo "vulnerabilities: not looked up, no list of them can be reached (build/audit.log)"; \
 	else grep -v "could not be audited" build/vulnerabilities.txt; tail -1 build/audit.log; \
-	  echo "packages of which the index knows nothing: $$(grep -c "could not be audited" build/vulnerabilities.txt)" \
-	    "of $$(grep -c == constraints.txt)"; exit $$code; fi
+	  echo "not looked up: $$unknown of $$all packages"; exit $$code; fi
 
 sbom: build/audit/bin/pip-audit ## a bill of materials of .venv (CycloneDX), in build/sbom.json
 	build/audit/bin/cyclonedx-py environment --output-format JSON --output-file build/sbom.json \
