@@ -15,7 +15,7 @@ from conftest import ROOT, SHARED_FILMS, needs_beam
 from mfp import cli
 from mfp.config import Config, ConfigError, DataConfig, SplitConfig
 from mfp.data import dataset as datasets
-from mfp.data import media
+from mfp.data import guard, media
 from mfp.data.dataset import Dataset
 from mfp.tables import TableError
 
@@ -167,7 +167,7 @@ def test_a_pipeline_that_fails_is_told_in_one_line_and_leaves_nothing(
     def broken(*_):
         raise RuntimeError("line one\nout of disk")
 
-    monkeypatch.setattr(media, "prepare", broken)
+    monkeypatch.setattr(guard, "prepare", broken)
     arguments = ["data", "prepare", "--config", str(ROOT / "configs" / "debug.toml")]
     arguments += ["--table", films.table, "--media", films.media]
     ends = dataclasses.asdict(films.split).items()
