@@ -15,7 +15,7 @@ from conftest import ROOT, SHARED_FILMS, needs_beam
 from mfp import cli
 from mfp.config import Config, ConfigError, DataConfig, SplitConfig
 from mfp.data import dataset as datasets
-from mfp.data import guard, media
+from mfp.data import guard
 from mfp.data.dataset import Dataset
 from mfp.tables import TableError
 
@@ -98,7 +98,7 @@ def test_posters_are_decoded_by_the_workers_and_rejects_are_the_same(
     here = datasets.prepare(films, warn=lambda message: None)
     assert len(here.rejects) == 7
     # Worker processes do not see this; the launcher would fail.
-    monkeypatch.setattr(media, "prepare", lambda *_: pytest.fail("decoded in the launcher"))
+    monkeypatch.setattr(guard, "prepare", lambda *_: pytest.fail("decoded in the launcher"))
     monkeypatch.chdir(tmp_path)
     relative = dataclasses.replace(films, table="films.csv", media="media")
     moved = dataclasses.replace(relative, prepared="beam")
