@@ -4,6 +4,8 @@
 # make docs    the reference of every module, from its docstrings
 # make soak    what takes hours: kills at random moments, memory, the long tests; with time limits
 # make reproduce  the README's figures, over five seeds
+# make audit   known vulnerabilities and licences of what is installed
+# make sbom    a bill of materials of it (CycloneDX), in build/sbom.json
 # make bench   how fast it is, beside PyTorch and Keras: half an hour, and 2 GB of packages
 #
 # Everything is installed into .venv from the pinned versions of constraints.txt.
@@ -14,7 +16,7 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/base.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help train test docs soak bench reproduce lint format lock clean
+.PHONY: help train test docs soak bench reproduce lint format lock audit sbom clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -83,6 +85,30 @@ lock: ## pin the newest versions that satisfy pyproject.toml in constraints.txt
 	rm -rf build/lock && $(PYTHON) -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --disable-pip-version-check '.[sample,dev,beam]'
 	build/lock/bin/python -m pip freeze --exclude mfp > constraints.txt
+
+# Tools in a place of their own, so that they are not among what they look at.
+build/audit/bin/pip-audit: $(VENV)/bin/python
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check \
+	  pip-audit==2.10.1 pip-licenses==5.5.5 cyclonedx-bom==7.5.0
+
+audit: build/audit/bin/pip-audit ## known vulnerabilities (where the network allows) and licences of what is pinned
+	build/audit/bin/pip-licenses --python $(BIN)/python --order license --format csv \
+	  --output-file build/licences.csv
+	@echo "licences: build/licences.csv"
+	@build/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip \
+	  > build/vulnerabilities.txt 2> build/audit.log; code=$$?; \
+	all=$$(grep -c == constraints.txt); \
+	unknown=$$(grep -c "could not be audited" build/vulnerabilities.txt); \
+	if [ "$$unknown" = "$$all" ] || grep -qiE "connection ?error|max retries" build/audit.log; then \
+	  echo "vulnerabilities: not looked up, no list of them can be reached (build/audit.log)"; \
+	else grep -v "could not be audited" build/vulnerabilities.txt; tail -1 build/audit.log; \
+	  echo "not looked up: $$unknown of $$all packages"; exit $$code; fi
+
+sbom: build/audit/bin/pip-audit ## a bill of materials of .venv (CycloneDX), in build/sbom.json
+	build/audit/bin/cyclonedx-py environment --output-format JSON --output-file build/sbom.json \
+	  $(BIN)/python
+	@echo "bill of materials: build/sbom.json"
 
 clean: ## remove what make created (not runs/)
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

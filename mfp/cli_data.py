@@ -72,3 +72,40 @@ def prepare(
     for name, films in dataset.splits.items():
         click.echo(f"{name:12s}{len(films):>9,} films")
     click.echo(f"folder      {dataset.folder}\nfingerprint {dataset.fingerprint}")
+
+
+@data.command()
+@CONFIG
+@SET
+@TABLE
+@MEDIA
+@one_line_errors
+def check(
+    config_path: str, overrides: tuple[str, ...], table: str | None, media: str | None
+) -> None:
+    """Look for leaks, twins in two splits, impossible values and shift.
+
+    A leak is an input that tells an outcome better than anything known before release can: a copy
+    of it, a column known only afterwards, a later film in a track record. Exit code 1 where
+    something grave was found, that is where figures on these films could not be trusted.
+
+    \b
+    Examples:
+      mfp data check
+      mfp data check --table films.csv --set data.split.train_until=2009-12-31
+    """
+    config = load_config(config_path, overrides, table, media)
+    dataset = prepare_films(config.data, quiet=False)
+    from mfp.data import check as checks
+    from mfp.data.history_files import open_table
+
+    past = config.features.history
+    known = open_table(dataset, past, config.targets) if past.fields else None
+    splits = {name: list(films) for name, films in dataset.splits.items()}
+    found = checks.check(splits, past, known)
+    for finding in found:
+        click.echo(str(finding))
+    grave = sum(finding.grave for finding in found)
+    click.echo(f"{dataset.count:,} films: {grave} errors, {len(found) - grave} notes")
+    if grave:
+        raise SystemExit(1)

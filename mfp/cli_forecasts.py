@@ -177,8 +177,12 @@ def replaced_when_done(path: str) -> Iterator[IO[str]]:
         raise
 
 
+# The last four are the wide forms, which a Japanese or Chinese spreadsheet reads alike.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
 def _inert(value: Any) -> Any:
     """A spreadsheet would run a text that starts like a formula; an apostrophe stops it."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if isinstance(value, str) and value.lstrip(" \n").startswith(_FORMULA):
         return f"'{value}"
     return value

@@ -26,6 +26,7 @@ VERDICTS = ("flop", "average", "hit", "superhit")
 # Longest text kept of one cell; a plot is a few thousand characters, a script is not a plot.
 MAX_TEXT = 100_000
 MAX_NAMES = 1_000
+MAX_NAME = 500  # characters; names are kept in memory, texts are not
 
 
 @dataclass(frozen=True, slots=True)

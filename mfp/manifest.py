@@ -111,6 +111,9 @@ def read(folder: Path, verify: bool = True) -> Manifest:
     path = folder / MANIFEST
     if not folder.is_dir():
         raise BundleError(f"{folder}: no such folder; name a bundle that `mfp export` wrote")
+    for entry in folder.rglob("*"):  # to open a pipe or a device may wait for ever
+        if entry.exists() and not (entry.is_file() or entry.is_dir()):
+            raise BundleError(f"{entry}: is not a file")
     try:
         if path.stat().st_size > MAX_MANIFEST:
             raise BundleError(f"{path}: is too large for a manifest")
@@ -131,7 +134,10 @@ def read(folder: Path, verify: bool = True) -> Manifest:
             f"{READABLE_VERSIONS[0]} to {FORMAT_VERSION}; "
             "install the version of mfp that wrote it"
         )
-    found = _id_by_text(content) or digest(values)
+    try:
+        found = _id_by_text(content) or digest(values)
+    except (RecursionError, ValueError) as error:
+        raise BundleError(f"{path}: cannot be read: {error}") from None
     if verify and version != 1 and values.get("id") != found:
         raise BundleError(f"{path}: was changed after the export; copy the bundle again")
     try:
@@ -141,6 +147,8 @@ def read(folder: Path, verify: bool = True) -> Manifest:
         files = manifest.files
         if not (isinstance(files, dict) and all(isinstance(f, dict) for f in files.values())):
             raise TypeError("'files' is not a table of hashes")
+        if not all(isinstance(name, str) for name in manifest.targets):
+            raise TypeError("'targets' are not names")
         return manifest
     except (KeyError, TypeError) as error:
         raise BundleError(f"{path}: is damaged: {error}") from None

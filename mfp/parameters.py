@@ -8,11 +8,14 @@ bundles of the tests keep this true.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_CHUNK = 1 << 20  # elements that an array may be stored in pieces of, however small it is
 
 Tree = Mapping[str, Any]  # of arrays, or of more such trees
 
@@ -54,13 +57,21 @@ def read(folder: Path, like: Tree) -> Tree:
             )
             for name in wanted
         }
-        reading = {name: future.result().read() for name, future in opening.items()}
+        stores = {name: future.result() for name, future in opening.items()}
+        for name, store in stores.items():  # before a byte of what they promise is read
+            chunk = store.chunk_layout.read_chunk.shape or ()
+            if (
+                store.shape != wanted[name].shape
+                or store.dtype.numpy_dtype != wanted[name].dtype
+                or math.prod(n or 1 for n in chunk) > max(_CHUNK, 2 * math.prod(store.shape))
+            ):
+                raise ParametersError(f"parameters and program do not belong together ({name})")
+        reading = {name: store.read() for name, store in stores.items()}
         arrays = {name: future.result() for name, future in reading.items()}
-    except ValueError as error:  # also a file that lacks or is damaged
+    except ParametersError:
+        raise
+    except (ValueError, MemoryError) as error:  # also a file that lacks or is damaged
         raise ParametersError(str(error)) from None
-    for name, array in arrays.items():
-        if array.shape != wanted[name].shape or array.dtype != wanted[name].dtype:
-            raise ParametersError(f"parameters and program do not belong together ({name})")
     return _nested(like, arrays)
 
 

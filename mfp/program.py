@@ -1,4 +1,9 @@
-"""The StableHLO program of a bundle: loaded, compiled, called."""
+"""The StableHLO program of a bundle: loaded, examined, compiled, called.
+
+A program computes numbers from numbers, but for two kinds of operations: those that call a function
+of this process by its name, and those that exchange data with it. None is needed; a program with
+any is refused before it is compiled.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,13 @@ from typing import Any
 import jax
 import numpy as np
 from jax import export
+from jax.interpreters import mlir
+from jaxlib.mlir import ir  # these two jax itself has loaded already
+from jaxlib.mlir.dialects import stablehlo
+
+# Functions called by name: jax itself carries this one out, it checks sizes.
+_CUSTOM_CALLS = frozenset({"shape_assertion"})
+_EXCHANGES = frozenset(f"stablehlo.{name}" for name in ("infeed", "outfeed", "send", "recv"))
 
 
 class ProgramError(ValueError):
@@ -19,7 +31,7 @@ class ProgramError(ValueError):
 class Program:
     """outputs = program(parameters, inputs), for any batch size. Safe to share between threads.
 
-    `parameters` are the shapes of what it wants, `inputs` the shapes without the batch.
+    `parameters` are the shapes of what it wants, `inputs` and `outputs` those without the batch.
     """
 
     def __init__(self, serialized: bytes):
@@ -32,8 +44,14 @@ class Program:
             (parameters, inputs), _ = jax.tree.unflatten(exported.in_tree, exported.in_avals)
             self.parameters: Any = jax.tree.map(_like, parameters)
             self._inputs = {name: _like(aval) for name, aval in inputs.items()}
-        except (TypeError, ValueError, AttributeError) as error:
+            found = jax.tree.unflatten(exported.out_tree, exported.out_avals)
+            self.outputs: dict[str, tuple[int, ...]] = {
+                name: tuple(aval.shape[1:]) for name, aval in found["outputs"].items()
+            }
+            self.vectors = len(found["embedding"].shape)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProgramError("is not one of ours") from error
+        _refuse_calls(exported.mlir_module_serialized)
         self._call = jax.jit(_without_lapack(exported).call)
         self._ahead: Future[None] | None = None
 
@@ -64,6 +82,31 @@ class Program:
         if self._ahead is not None:
             self._ahead.exception()  # wait; if it failed, so does the call below
         return jax.device_get(self._call(parameters, dict(inputs)))
+
+
+def _refuse_calls(serialized: bytes) -> None:
+    """Raises ProgramError where a program calls functions of this process, or talks to it."""
+    refused: list[str] = []
+
+    def see(operation: Any) -> Any:
+        target = (
+            operation.attributes["call_target_name"].value
+            if (operation.name == "stablehlo.custom_call")
+            else ""
+        )
+        if operation.name in _EXCHANGES or (target and target not in _CUSTOM_CALLS):
+            refused.append(target or operation.name)
+        return ir.WalkResult.ADVANCE
+
+    try:
+        with mlir.make_ir_context() as context:
+            module = stablehlo.deserialize_portable_artifact(context, serialized)
+            module.operation.walk(see)
+    except Exception as error:  # whatever the bytes lead to
+        raise ProgramError("is not a program in StableHLO") from error
+    if refused:
+        cause = ValueError(f"it calls {min(refused)!r}")
+        raise ProgramError("does more than compute, and was refused") from cause
 
 
 def _like(aval: Any) -> jax.ShapeDtypeStruct:

@@ -16,6 +16,7 @@ from typing import Any
 from mfp.dates import PartialDate, short
 from mfp.film import (
     FIELDS,
+    MAX_NAME,
     MAX_NAMES,
     MAX_TEXT,
     TARGET_FIELDS,
@@ -77,8 +78,15 @@ def canonical_name(column: str) -> str | None:
     return found and found[0]
 
 
-@functools.lru_cache(maxsize=1024)  # the same few for every row of a table
 def _column(column: str) -> tuple[str, int] | None:
+    return _known_column(column) if len(column) <= _LONGEST_COLUMN else None
+
+
+_LONGEST_COLUMN = 100  # characters: what is longer is no field, and fills no cache
+
+
+@functools.lru_cache(maxsize=1024)  # the same few for every row of a table
+def _known_column(column: str) -> tuple[str, int] | None:
     return _COLUMNS.get(column.strip().lower().replace(" ", "_").replace("-", "_"))
 
 
@@ -113,7 +121,7 @@ def _is_missing(value: Any) -> bool:
 def _text(name: str, spec: Field, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise FieldError(name, f"{short(value)} is not a text")
-    return clean(str(value))[:MAX_TEXT]
+    return clean(str(value)[:MAX_TEXT])[:MAX_TEXT]
 
 
 def _path(name: str, spec: Field, value: Any) -> str:
@@ -132,7 +140,7 @@ def _texts(name: str, spec: Field, value: Any) -> tuple[str, ...]:
 def _names(name: str, spec: Field, value: Any) -> tuple[str, ...]:
     items = list(value) if isinstance(value, list | tuple) else _split_names(name, value)
     cleaned = [_text(name, spec, item) for item in items[:MAX_NAMES] if not _is_missing(item)]
-    return tuple(dict.fromkeys(" ".join(item.split()) for item in cleaned if item.strip()))
+    return tuple(dict.fromkeys(" ".join(item[:MAX_NAME].split()) for item in cleaned if item))
 
 
 def _split_names(name: str, value: Any) -> list[str]:
@@ -230,17 +238,26 @@ _PARSERS: dict[str, Callable[[str, Field, Any], Any]] = {
 
 
 def clean(text: str) -> str:
-    """NFC, without control characters, lone surrogates or bidirectional overrides."""
+    """NFC, without control characters, lone surrogates or bidirectional overrides.
+
+    Of the marks on one letter the first 30 are kept, as in Unicode's stream-safe text (UAX #15):
+    to bring thousands of them in order takes minutes.
+    """
     if text.isascii() and text.isprintable():
         return text.strip()
-    kept = "".join(
-        " " if char in "\t\r\n" else char
-        for char in text
-        if char in "\t\r\n"
-        or (unicodedata.category(char) not in ("Cc", "Cs") and char not in _INVISIBLE)
-    )
-    return unicodedata.normalize("NFC", kept).strip()
+    kept = []
+    marks = 0
+    for char in text:
+        if char in "\t\r\n":
+            char = " "
+        elif unicodedata.category(char) in ("Cc", "Cs") or char in _INVISIBLE:
+            continue
+        marks = marks + 1 if unicodedata.combining(char) else 0
+        if marks <= _MAX_MARKS:
+            kept.append(char)
+    return unicodedata.normalize("NFC", "".join(kept)).strip()
 
 
+_MAX_MARKS = 30
 # Byte order mark and bidirectional marks, embeddings, overrides and isolates.
 _INVISIBLE = frozenset("\ufeff\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

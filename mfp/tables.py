@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,10 @@ from mfp.dates import short
 from mfp.film import Film, Outcome
 
 MAX_CELL = 4_000_000  # characters of one CSV cell or one JSON line
-MAX_JSON = 512_000_000  # bytes of a .json file, which is read whole
+MAX_ROW = 2 * MAX_CELL  # characters of one CSV row
+MAX_COLUMNS = 10_000
+MAX_JSON = 100_000_000  # bytes of a .json file, which is read whole into twenty times the memory
+MAX_WARNINGS = 20  # of columns that are no fields
 
 STANDARD_INPUT = "<stdin>"
 
@@ -100,9 +103,14 @@ def read(
             yield Reject(place, "", values.reason)
             continue
         for column in values:
+            if len(unknown) > MAX_WARNINGS:
+                break
             if column not in unknown and rows.canonical_name(column) is None:
                 unknown.add(column)
-                warn(f"{Path(place.file).name}: column {short(column)} is not a field; ignored")
+                more = len(unknown) > MAX_WARNINGS
+                one = f"column {short(column)} is not a field"
+                what = "more columns are not fields" if more else one
+                warn(f"{Path(place.file).name}: {what}; ignored")
         try:
             film, outcome = rows.parse(values)
         except rows.FieldError as error:
@@ -122,7 +130,7 @@ _Row = tuple[Place, "Mapping[str, Any] | _Bad"]
 def _id(values: Mapping[str, Any]) -> str:
     for column, value in values.items():
         if rows.canonical_name(column) == "id" and isinstance(value, str | int):
-            return str(value)[:60]
+            return rows.clean(str(value)[:60])
     return ""
 
 
@@ -180,7 +188,7 @@ def _guess(head: bytes) -> str:
     if start.startswith(b"{"):
         try:
             json.loads(start.split(b"\n", 1)[0])
-        except ValueError:
+        except (ValueError, RecursionError):
             return "json"
         return "jsonl"
     return "csv"
@@ -202,7 +210,9 @@ def _csv_rows(text: TextIO, name: str, repair: _Repair) -> Iterator[_Row]:
         raise TableError(
             f"{name}: no 'title' column; the first row must name the columns (found: {found})"
         )
-    repeated = {column for column in header if header.count(column) > 1 and column}
+    if len(header) > MAX_COLUMNS:
+        raise TableError(f"{name}: has {len(header)} columns; at most {MAX_COLUMNS} are read")
+    repeated = {column for column, count in Counter(header).items() if count > 1 and column}
     if repeated:
         raise TableError(f"{name}: column {short(min(repeated))} stands twice in the header")
     number = 1 + lines.skipped  # the header is row 1, as in a spreadsheet
@@ -249,6 +259,7 @@ class _Lines:
         self._taken: list[str] = []  # lines of the row that is being read
         self._back: deque[str] = deque()  # lines to read again
         self._most_back = 16 * MAX_CELL  # characters; else a hostile file is read for ever
+        self._size = 0  # characters of the row that is being read
         self.first = text.readline(MAX_CELL)
         while self.first and (not self.first.strip() or self.first.startswith("sep=")):
             self.first = text.readline(MAX_CELL)
@@ -263,13 +274,24 @@ class _Lines:
             self._begun = True
             if self.first:
                 return self.first
-        line = self._back.popleft() if self._back else next(self._text)
+        line = self._back.popleft() if self._back else self._text.readline(MAX_ROW)
+        if not line:
+            raise StopIteration
+        if len(line) >= MAX_ROW and not line.endswith("\n"):
+            while (rest := self._text.readline(MAX_ROW)) and not rest.endswith("\n"):
+                pass
+            self._taken.append("\n")  # in its place, so that later rows keep their numbers
+            raise csv.Error(f"is longer than {MAX_ROW} characters")
+        self._size += len(line)
         self._taken.append(line)
+        if self._size > MAX_ROW:
+            raise csv.Error(f"is longer than {MAX_ROW} characters")
         return line
 
     def begin(self) -> None:
         """The next line begins a row."""
         self._taken.clear()
+        self._size = 0
 
     def again(self) -> None:
         """Of the row's lines only the first was of it: read the others once more."""

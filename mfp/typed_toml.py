@@ -20,6 +20,9 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 T = TypeVar("T")
 
 
+MAX_BYTES = 1_000_000  # of a config file
+
+
 class ConfigError(ValueError):
     """A config that cannot be used; the message names the file, the key and the remedy."""
 
@@ -35,15 +38,21 @@ def read(cls: type[T], path: Path, overrides: Iterable[str] = ()) -> T:
     Raises:
       ConfigError: naming file, key and remedy.
     """
-    tree = _read(path, ())
-    for text in overrides:
-        _override(tree, text)
-    return _build(cls, tree, "")
+    try:
+        tree = _read(path, ())
+        for text in overrides:
+            _override(tree, text)
+        return _build(cls, tree, "")
+    except RecursionError:
+        raise ConfigError(f"{path}: is nested too deeply") from None
 
 
 def build(cls: type[T], values: Mapping[str, Any], origin: str) -> T:
     """The dataclass `cls` from plain values; `origin` names their place in errors."""
-    return _build(cls, _leaves(values, origin), "")
+    try:
+        return _build(cls, _leaves(values, origin), "")
+    except RecursionError:
+        raise ConfigError(f"{origin}: is nested too deeply") from None
 
 
 def dump(values: Mapping[str, Any]) -> str:
@@ -93,11 +102,17 @@ def _read(path: Path, seen: tuple[Path, ...]) -> _Tree:
     if resolved in seen:
         raise ConfigError(f"{path}: extends itself through {' -> '.join(map(str, seen))}")
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigError(f"{path}: is larger than {MAX_BYTES} bytes, which no config is")
+        values = tomllib.loads(content.decode("utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such config file") from None
     except IsADirectoryError:
         raise ConfigError(f"{path}: is a folder; name a .toml file") from None
+    except ConfigError:
+        raise
     except (OSError, ValueError, RecursionError) as error:  # not TOML, not UTF-8, a huge number
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
     parent = values.pop("extends", None)
@@ -105,7 +120,10 @@ def _read(path: Path, seen: tuple[Path, ...]) -> _Tree:
     if parent is not None:
         if not isinstance(parent, str) or "\0" in parent:
             raise ConfigError(f"{path}: extends: must be a file name, got {parent!r}")
-        tree = _read(path.parent / parent, (*seen, resolved))
+        origin = path.parent / parent
+        if origin.exists() and not origin.is_file() and not origin.is_dir():
+            raise ConfigError(f"{path}: extends: {origin} is not a file")  # reading may never end
+        tree = _read(origin, (*seen, resolved))
     _merge(tree, _leaves(values, str(path)))
     return tree
 
@@ -191,6 +209,8 @@ def _value(hint: Any, node: _Leaf | _Tree, path: str) -> Any:
     if not isinstance(node, _Leaf):
         raise ConfigError(f"{_origin(node)}: {path}: is a value, not a section")
     value = node.value
+    if isinstance(value, int) and hint is not float and not -(2**63) <= value < 2**63:
+        raise ConfigError(f"{node.origin}: {path}: has more than 64 bits")
     if hint is Any:
         return value
     if get_origin(hint) is Literal:

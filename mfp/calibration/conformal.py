@@ -29,6 +29,9 @@ _KEPT = 200  # scores kept of a group: the outer ones all, the inner ones thinne
 _OUTER = 40
 
 
+_MOST_KEYS = 64  # parts of a film that groups are told by
+
+
 @dataclass(frozen=True)
 class Scores:
     """The ordered scores of a group's calibration films, thinned."""
@@ -180,6 +183,8 @@ class TargetCalibration:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TargetCalibration:
+        if not 0 <= int(values["keys"]) <= _MOST_KEYS:
+            raise ValueError(f"{values['keys']!r} parts are not possible")
         rows = np.zeros((len(values["groups"]), int(values["keys"])), bool)
         for row, group in zip(rows, values["groups"], strict=True):
             row[group["missing"]] = True

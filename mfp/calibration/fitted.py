@@ -117,7 +117,7 @@ class Calibration:
                 parts,
                 tuple(int(key) for key in values["keys"]),
                 {n: TargetCalibration.from_json(v) for n, v in values["targets"].items()},
-                None if rules is None else HitRules(**rules),
+                None if rules is None else HitRules(**{n: float(v) for n, v in rules.items()}),
                 Calibrator.from_json(values["calibrator"]),
                 None if differences is None else Differences.from_json(differences),
                 {n: int(v) for n, v in values["films"].items()},
@@ -125,7 +125,7 @@ class Calibration:
                 {n: float(v) for n, v in values["hit_log_loss"].items()},
                 PointRules.from_json(values.get("points", {})),  # older calibrations have none
             )
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        except (LookupError, TypeError, AttributeError, ArithmeticError, ValueError) as error:
             raise ValueError(f"not a calibration: {error}") from None
 
 

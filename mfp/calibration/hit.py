@@ -125,7 +125,12 @@ class Calibrator:
     def from_json(cls, values: Mapping[str, Any]) -> Calibrator:
         if values["kind"] not in KINDS:
             raise ValueError(f"a calibrator of kind {values['kind']!r} is not known")
-        return cls(values["kind"], tuple(tuple(map(float, part)) for part in values["values"]))
+        found = cls(values["kind"], tuple(tuple(map(float, part)) for part in values["values"]))
+        if found.kind != "none":
+            first, second = found.values
+            if not first or len(first) != len(second):
+                raise ValueError("the values of a calibrator do not belong together")
+        return found
 
 
 def _logit(probability: np.ndarray) -> np.ndarray:

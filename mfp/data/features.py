@@ -252,7 +252,7 @@ class FeatureSpec:
             added a modality is not installed.
         """
         try:
-            return cls(
+            found = cls(
                 numbers={n: transform_from_json(v) for n, v in values["numbers"].items()},
                 sets={modality: tuple(fields) for modality, fields in values["sets"].items()},
                 vocabularies={n: Vocabulary(tuple(v)) for n, v in values["vocabularies"].items()},
@@ -271,5 +271,27 @@ class FeatureSpec:
                     n: FittedModality.from_json(n, v) for n, v in values.get("added", {}).items()
                 },
             )
-        except (KeyError, TypeError, AttributeError) as error:
+            found._check()
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"not a feature spec: {error!r}") from None
+        return found
+
+    def _check(self) -> None:
+        """Raises LookupError or TypeError where parts are missing or are not those of a film."""
+        kinds = {
+            films.NUMBER_INPUTS: self.numbers,
+            films.SET_FIELDS: [field for fields in self.sets.values() for field in fields],
+            films.TEXT_FIELDS: self.texts,
+            films.IMAGE_FIELDS: self.images,
+            films.VIDEO_FIELDS: self.videos,
+        }
+        for valid, names in kinds.items():
+            for name in names:
+                if name not in valid:
+                    raise LookupError(name)
+        for field in kinds[films.SET_FIELDS]:
+            _ = self.vocabularies[vocabulary_name(field)]
+        for vocabulary in self.vocabularies.values():
+            if not all(isinstance(name, str) for name in vocabulary.names):
+                raise TypeError("a name is not a text")
+        self.shapes()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mfp.dates import short
 from mfp.film import Film
 
 # Largest file taken, in bytes.
@@ -30,20 +31,22 @@ def locate(name: str, relative: str, folder: Path) -> Path:
     try:
         path = (root / relative).resolve()
         if not path.is_relative_to(root):
-            raise MediaError(f"'{relative}' leaves the media folder; use a path inside it")
+            raise MediaError(f"{short(relative)} leaves the media folder; use a path inside it")
         status = path.stat()
     except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: a loop of links
         if isinstance(error, MediaError):
             raise
-        raise MediaError(f"'{relative}' is not in the media folder; correct or empty it") from None
+        raise MediaError(
+            f"{short(relative)} is not in the media folder; correct or empty it"
+        ) from None
     if name == "trailer" and stat.S_ISDIR(status.st_mode):
         return path  # a folder of frames; its files are checked one by one when they are read
     if not stat.S_ISREG(status.st_mode):
-        raise MediaError(f"'{relative}' is not a file")
+        raise MediaError(f"{short(relative)} is not a file")
     if status.st_size == 0:
-        raise MediaError(f"'{relative}' is an empty file")
+        raise MediaError(f"{short(relative)} is an empty file")
     if status.st_size > MAX_BYTES[name]:
-        raise MediaError(f"'{relative}' is larger than {MAX_BYTES[name] // 1_000_000} MB")
+        raise MediaError(f"{short(relative)} is larger than {MAX_BYTES[name] // 1_000_000} MB")
     return path
 
 
@@ -57,15 +60,17 @@ def prepare(name: str, path: Path, size: int, frames: int) -> bytes:
       MediaError: it cannot be decoded.
     """
     # Decoders are loaded by whoever has media to decode.
-    from mfp.data import image, video
-
     if name == "trailer":
+        from mfp.data import video
+
         pixels, read = video.decode(path, frames, size)
         return read.astype(np.uint8).tobytes() + pixels.tobytes()
     try:
         data = path.read_bytes()
     except OSError as error:
         raise MediaError(f"'{path.name}' cannot be read: {error.strerror}") from None
+    from mfp.data import image
+
     return image.decode(data, size).tobytes()
 
 

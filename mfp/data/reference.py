@@ -89,7 +89,8 @@ class Reference:
     @classmethod
     def read(cls, folder: Path) -> Reference:
         """Raises OSError or ValueError where the files are missing or damaged."""
-        vectors = np.load(folder / VECTORS)
+        # A map: an array that promises more than the file holds is refused, not made.
+        vectors = np.lib.format.open_memmap(folder / VECTORS, mode="r")
         values = json.loads((folder / FILMS).read_text(encoding="utf-8"))
         try:
             films = tuple(
@@ -100,4 +101,4 @@ class Reference:
             raise ValueError(f"{FILMS}: is damaged: {error}") from None
         if vectors.dtype != np.float16 or vectors.ndim != 2 or len(vectors) != len(films):
             raise ValueError(f"{VECTORS} and {FILMS} do not belong together")
-        return cls(films, vectors)
+        return cls(films, np.array(vectors))

@@ -181,4 +181,6 @@ def transform_from_json(values: Mapping[str, Any]) -> NumberTransform:
     knots, scores = (tuple(float(v) for v in values[key]) for key in ("knots", "scores"))
     if not knots or len(knots) != len(scores) or list(knots) != sorted(set(knots)):
         raise ValueError("knots must rise and have one score each")
+    if values["linear"] and len(knots) != 2:
+        raise ValueError("a line goes through two knots")
     return NumberTransform(knots, scores, bool(values["linear"]))

@@ -24,6 +24,7 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 
+from mfp import typed_toml
 from mfp.config import ConfigError, TextConfig
 from mfp.data import pretrained
 from mfp.data.tabular import FIRST_NAME, PADDING, UNKNOWN
@@ -33,6 +34,7 @@ _CJK = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Hangul}]"
 _TAG = r"</?[A-Za-z!][^<>]{0,500}>"
 # What html.unescape replaces.
 _REFERENCE = re.compile(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?)")
+_STEPS = {"BertNormalizer", "BertPreTokenizer", "TemplateProcessing", "WordPiece", "BPEDecoder"}
 _END = "</w>"  # a subword that ends its word
 # Texts that subwords are trained on, at most: more change little and cost memory.
 _SUBWORD_TEXTS = 100_000
@@ -357,9 +359,20 @@ class TextTransform:
         """Raises ValueError where the values are no text transform."""
         text = json.dumps(values["tokenizer"], sort_keys=True)
         ngrams = tuple(map(int, values["ngrams"]))
-        found = cls(TextConfig(**values["config"]), tuple(values["stop_words"]), text, ngrams)
+        config = typed_toml.build(TextConfig, values["config"], "features.text")
+        found = cls(config, tuple(values["stop_words"]), text, ngrams)
+        # Ours have none of the library's steps but those of the published encoder. Others search
+        # by a pattern, which can be made to take for ever.
+        if not isinstance(values["tokenizer"], dict):
+            raise ValueError("not a tokenizer: it is no table")
+        for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+            step = values["tokenizer"].get(part)
+            if step is not None and step["type"] not in _STEPS:
+                raise ValueError(f"not a tokenizer of ours: {part}")
         try:
-            _ = found._tokenizer
-        except Exception as error:  # the library raises bare Exception
+            _ = found._tokenizer, found._preprocess
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library raises bare Exception, and panics
             raise ValueError(f"not a tokenizer: {error}") from None
         return found

@@ -18,6 +18,7 @@ from mfp.data.media import MediaError
 MAX_BYTES = media.MAX_BYTES["trailer"]
 MAX_SECONDS = 1200.0  # of the clip
 MAX_PIXELS = 10_000_000  # of a frame; 4K has 8.8 million
+MAX_FRAMES = 300_000  # 20 minutes at 240 a second; a kilobyte can promise millions
 DECODE_SECONDS = 60.0  # of our time; passing it is an error, so that no result depends on speed
 
 PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -99,6 +100,8 @@ def _extent(container: av.container.InputContainer, stream: av.VideoStream) -> t
     """Start and length of a stream in its own unit of time, after the bounds were checked."""
     if stream.width * stream.height > MAX_PIXELS:
         raise MediaError(f"the clip is {stream.width} x {stream.height} pixels; scale it to 1080p")
+    if stream.frames > MAX_FRAMES:
+        raise MediaError(f"the clip has {stream.frames} frames; shorten it")
     assert stream.time_base is not None
     if stream.duration is not None:
         length = stream.duration

@@ -20,6 +20,7 @@ from mfp.data.features import FeatureSpec
 from mfp.data.history import HistoryTable
 from mfp.data.reference import Reference
 from mfp.extensions import ExtensionError
+from mfp.film import VERDICTS
 from mfp.manifest import BundleError, Manifest
 from mfp.program import Program, ProgramError
 
@@ -91,6 +92,9 @@ def open_bundle(path: str | Path, verify: bool = True, batch: int | None = None)
     if spec.history:
         spec = spec.with_table(_past_films(folder / history.FOLDER))
     expected = {name: tuple(shape) for name, (shape, _) in spec.shapes().items()}
+    outputs = {name: (len(VERDICTS),) if name == "verdict" else () for name in manifest.targets}
+    if program.outputs != outputs or program.vectors != 2:
+        raise BundleError(f"{folder}: program and targets do not belong together")
     if program.inputs != expected:
         raise BundleError(f"{folder}: program and feature spec do not belong together")
     try:

@@ -11,7 +11,7 @@ from mfp import film as films
 from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.data.tabular import fold
 from mfp.film import Film
-from mfp.manifest import Manifest
+from mfp.manifest import MANIFEST, BundleError, Manifest
 
 # Fields whose unknown names are told, in the singular. Cast and writers are often new.
 _TOLD = {
@@ -37,17 +37,25 @@ class Experience:
 
     @classmethod
     def of(cls, manifest: Manifest, spec: FeatureSpec) -> Experience:
-        """From a bundle; an older one, without ranges in its data card, flags less."""
-        ranges = {
-            name: (low, high) for name, (low, high) in manifest.data.get("ranges", {}).items()
-        }
-        until = manifest.data.get("split", {}).get("test_until")
-        return cls(
-            spec,
-            ranges,
-            datetime.date.fromisoformat(until) if until else None,
-            int(manifest.config.get("features", {}).get("min_films", 1)),
-        )
+        """From a bundle; an older one, without ranges in its data card, flags less.
+
+        Raises:
+          BundleError: the data card or the config is damaged.
+        """
+        try:
+            ranges = {
+                name: (float(low), float(high))
+                for name, (low, high) in manifest.data.get("ranges", {}).items()
+            }
+            until = manifest.data.get("split", {}).get("test_until")
+            return cls(
+                spec,
+                ranges,
+                datetime.date.fromisoformat(until) if until else None,
+                int(manifest.config.get("features", {}).get("min_films", 1)),
+            )
+        except (TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise BundleError(f"{MANIFEST}: is damaged: {error}") from None
 
     @cached_property
     def read(self) -> frozenset[str]:

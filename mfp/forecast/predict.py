@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mfp.calibration.spread import with_members
+from mfp.data import guard
 from mfp.data import media as media_files
 from mfp.film import VERDICTS, Film
 from mfp.forecast.bundle import Bundle, open_bundle
@@ -138,8 +139,8 @@ class Forecaster:
     def _batches(
         self, films: Iterator[Film], folder: Path | None, level: float, explain: bool
     ) -> Iterator[tuple[Forecast, np.ndarray]]:
-        # Decoders release the interpreter lock. Threads start with the first medium to decode.
-        with ThreadPoolExecutor() as decoders:
+        # Threads wait for decoding processes; both start with the first medium to decode.
+        with ThreadPoolExecutor(guard.WORKERS) as decoders:
             while chunk := list(islice(films, BATCH_SIZES[-1])):
                 yield from self._batch(chunk, folder, level, explain, decoders)
 
@@ -211,7 +212,7 @@ class Forecaster:
                 continue
             try:
                 path = media_files.locate(name, relative, folder)
-                pixels[name] = media_files.prepare(name, path, spec.image_size, spec.video_frames)
+                pixels[name] = guard.prepare(name, path, spec.image_size, spec.video_frames)
             except media_files.MediaError as error:
                 flags.append(f"{name}: {error}; forecast without it")
         return pixels, tuple(flags)

@@ -11,9 +11,10 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from mfp.data import image, media, video
+from mfp.data import guard, media
 from mfp.film import Film
 
 _POSTER_SIDE = 480  # pixels
@@ -53,11 +54,12 @@ def _poster(film: Film, folder: Path) -> Picture | None:
     if not film.poster:
         return None
     try:
-        data = media.locate("poster", film.poster, folder).read_bytes()
-        pixels = image.decode(data, _POSTER_SIDE)
-    except (media.MediaError, OSError):
+        path = media.locate("poster", film.poster, folder)
+        packed = guard.prepare("poster", path, _POSTER_SIDE, 0)
+        width, height = guard.upright_size(path)
+    except media.MediaError:
         return None
-    width, height = image.upright_size(data)
+    pixels = np.frombuffer(packed, np.uint8).reshape(_POSTER_SIDE, _POSTER_SIDE, 3)
     # The decoder makes a square of it: stretched back.
     scale = _POSTER_SIDE / max(width, height)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
@@ -69,9 +71,10 @@ def _frames(film: Film, folder: Path, frames: int) -> tuple[Picture | None, ...]
         return ()
     try:
         path = media.locate("trailer", film.trailer, folder)
-        pixels, read = video.decode(path, frames, _FRAME_SIDE)
-    except (media.MediaError, OSError):
+        packed = np.frombuffer(guard.prepare("trailer", path, _FRAME_SIDE, frames), np.uint8)
+    except media.MediaError:
         return ()
+    read, pixels = packed[:frames], packed[frames:].reshape(frames, _FRAME_SIDE, _FRAME_SIDE, 3)
     return tuple(
         Picture(_jpeg(Image.fromarray(frame)), _FRAME_SIDE, _FRAME_SIDE) if known else None
         for frame, known in zip(pixels, read, strict=True)

@@ -15,7 +15,7 @@ from conftest import ROOT, SHARED_FILMS, needs_beam
 from mfp import cli
 from mfp.config import Config, ConfigError, DataConfig, SplitConfig
 from mfp.data import dataset as datasets
-from mfp.data import media
+from mfp.data import guard
 from mfp.data.dataset import Dataset
 from mfp.tables import TableError
 
@@ -98,7 +98,7 @@ def test_posters_are_decoded_by_the_workers_and_rejects_are_the_same(
     here = datasets.prepare(films, warn=lambda message: None)
     assert len(here.rejects) == 7
     # Worker processes do not see this; the launcher would fail.
-    monkeypatch.setattr(media, "prepare", lambda *_: pytest.fail("decoded in the launcher"))
+    monkeypatch.setattr(guard, "prepare", lambda *_: pytest.fail("decoded in the launcher"))
     monkeypatch.chdir(tmp_path)
     relative = dataclasses.replace(films, table="films.csv", media="media")
     moved = dataclasses.replace(relative, prepared="beam")
@@ -167,7 +167,7 @@ def test_a_pipeline_that_fails_is_told_in_one_line_and_leaves_nothing(
     def broken(*_):
         raise RuntimeError("line one\nout of disk")
 
-    monkeypatch.setattr(media, "prepare", broken)
+    monkeypatch.setattr(guard, "prepare", broken)
     arguments = ["data", "prepare", "--config", str(ROOT / "configs" / "debug.toml")]
     arguments += ["--table", films.table, "--media", films.media]
     ends = dataclasses.asdict(films.split).items()

@@ -326,6 +326,23 @@ def test_a_batch_padded_with_weightless_rows_gives_the_same_update(still):
         np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
 
 
+def test_every_film_twice_at_half_its_weight_gives_the_same_update(still):
+    films = still.splits["train"]
+    objective = Objective({"rating": 1.0, "revenue": 0.4, "hit": 0.3})
+    tx = optax.sgd(0.1)
+    step = jax.jit(partial(train_step, apply=still.apply, tx=tx, objective=objective, ema=0.0))
+    state = init_state(jax.tree.map(lambda p: p + 0.05, still.params), tx)
+    once = films.rows(np.arange(24), 24)
+    twice = {name: np.concatenate([a, a]) for name, a in once.items()}
+    twice |= {name: a / 2 for name, a in twice.items() if name.startswith("weights/")}
+    plain, sums = step(state, once, KEY)
+    halves, same_sums = step(state, twice, KEY)
+    for a, b in zip(
+        jax.tree.leaves((plain, sums)), jax.tree.leaves((halves, same_sums)), strict=True
+    ):
+        np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6)
+
+
 def test_init_state_shares_no_buffer():
     state = init_state(PARAMS, optax.sgd(0.1, momentum=0.9))
     pointers = [leaf.unsafe_buffer_pointer() for leaf in jax.tree.leaves((state.params, state.ema))]

@@ -14,7 +14,7 @@ from typing import Any, cast
 import tensorflow_datasets as tfds
 
 from mfp.config import SplitConfig
-from mfp.data import media
+from mfp.data import guard, media
 from mfp.data.builder import records
 from mfp.data.sources import Source
 from mfp.dates import PartialDate
@@ -140,7 +140,7 @@ def example(
             continue
         try:
             path = media.locate(name, relative, folder)
-            files[name] = media.prepare(name, path, image_size, video_frames)
+            files[name] = guard.prepare(name, path, image_size, video_frames)
         except media.MediaError as error:
             on_reject(Reject(record.place, name, str(error)))
             film = dataclasses.replace(film, **cast(dict[str, Any], {name: ""}))
