@@ -1,6 +1,7 @@
 # make train   from a fresh clone to a trained model, its metrics and a forecast
 # make test    the whole test suite
 # make lint    style and types
+# make notebooks   run all of notebooks/ in place: a few minutes
 # make bench   how fast it is, beside PyTorch and Keras: half an hour, and 2 GB of packages
 #
 # Everything is installed into .venv from the pinned versions of constraints.txt.
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/base.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help train test bench lint format lock clean
+.PHONY: help train test notebooks bench lint format lock clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -21,6 +22,9 @@ train: $(VENV)/.sample ## prepare the bundled films, train, evaluate, export (CO
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest
+
+notebooks: $(VENV)/.notebooks ## run every notebook in place (NOTEBOOKS="01 08": only those)
+	$(BIN)/python tests/notebooks/execute.py $(NOTEBOOKS)
 
 bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, restarts, mfp-predict
 	$(BIN)/python tests/benchmarks/contest.py step
@@ -50,6 +54,10 @@ $(VENV)/.sample: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.sample
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sample,dev,beam]'
+	@touch $@
+
+$(VENV)/.notebooks: $(VENV)/.sample
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
 	@touch $@
 
 # Into the same place, so that both are measured with the same JAX.
