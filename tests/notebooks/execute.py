@@ -77,17 +77,22 @@ def execute(path: Path) -> nbformat.NotebookNode:
       NotebookError: a cell raised, took too long, or ended the kernel.
     """
     notebook = nbformat.read(path, as_version=4)
-    manager = AsyncKernelManager(kernel_spec_manager=_ThisPython())
-    client = NotebookClient(
-        notebook,
-        km=manager,
-        timeout=CELL_SECONDS,
-        record_timing=False,
-        coalesce_streams=True,
-        resources={"metadata": {"path": str(path.parent)}},
-        extra_arguments=["--HistoryManager.enabled=False"],
-    )
     with tempfile.TemporaryDirectory() as private:
+        # Sockets in a folder of its own: no port of this machine is opened.
+        manager = AsyncKernelManager(
+            kernel_spec_manager=_ThisPython(),
+            transport="ipc",
+            connection_file=f"{private}/kernel.json",
+        )
+        client = NotebookClient(
+            notebook,
+            km=manager,
+            timeout=CELL_SECONDS,
+            record_timing=False,
+            coalesce_streams=True,
+            resources={"metadata": {"path": str(path.parent)}},
+            extra_arguments=["--HistoryManager.enabled=False"],
+        )
         try:
             client.execute(env=_environment(private))
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
