@@ -6,6 +6,7 @@
 # make reproduce  the README's figures, over five seeds
 # make audit   known vulnerabilities and licences of what is installed
 # make sbom    a bill of materials of it (CycloneDX), in build/sbom.json
+# make notebooks   run all of notebooks/ in place: a few minutes
 # make bench   how fast it is, beside PyTorch and Keras: half an hour, and 2 GB of packages
 #
 # Everything is installed into .venv from the pinned versions of constraints.txt.
@@ -16,7 +17,7 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/base.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help train test docs soak bench reproduce lint format lock audit sbom clean
+.PHONY: help train test notebooks docs soak bench reproduce lint format lock audit sbom clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -38,6 +39,9 @@ soak: $(VENV)/.dev ## kills at random moments of runs, memory, and the tests tha
 	timeout 90m $(BIN)/python tests/soak/kills.py --minutes 60
 	timeout 90m $(BIN)/python tests/soak/memory.py
 	timeout 90m $(BIN)/python -m pytest -m soak
+
+notebooks: $(VENV)/.notebooks ## run every notebook in place (NOTEBOOKS="01 08": only those)
+	$(BIN)/python tests/notebooks/execute.py $(NOTEBOOKS)
 
 bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, restarts, mfp-predict
 	$(BIN)/python tests/benchmarks/contest.py step
@@ -74,6 +78,10 @@ $(VENV)/.sample: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.sample
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sample,dev,beam]'
+	@touch $@
+
+$(VENV)/.notebooks: $(VENV)/.sample
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
 	@touch $@
 
 # Into the same place, so that both are measured with the same JAX.

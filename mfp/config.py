@@ -168,6 +168,8 @@ def _check(config: Config) -> None:
     extensions.check("encoder", config.model.text.encoder, TEXT_ENCODERS, "model.text.encoder")
     if config.data.source == "table" and not config.data.table:
         raise ConfigError("data.table: is empty; name the .csv, .jsonl or .json file of your films")
+    if config.data.split.column and config.data.source != "table":
+        raise ConfigError("data.split.column: is of a table; it needs data.source = 'table'")
     _check_features(config)
     _check_added(config)
     if not config.targets.enabled:
@@ -322,9 +324,11 @@ def _check_features(config: Config) -> None:
                     f"{key}: '{name}' is known only after release and as_of = 'pre_release'; "
                     "remove it, or set as_of = 'post_release'"
                 )
-            if name not in valid:
+            own = valid is film.NUMBER_INPUTS and film.is_own_number(name)
+            if name not in valid and not own:
+                choices = (*valid, "number:<lower_case>") if valid is film.NUMBER_INPUTS else valid
                 raise ConfigError(
-                    f"{key}: '{name}' cannot be used here; {typed_toml.nearest(name, valid)}"
+                    f"{key}: '{name}' cannot be used here; {typed_toml.nearest(name, choices)}"
                 )
             if name in used:
                 raise ConfigError(f"{key}: '{name}' is already used by {used[name]}")

@@ -54,6 +54,7 @@ class Film:
     reviews: tuple[str, ...] = ()
     vote_count: float | None = None
     popularity: float | None = None
+    numbers: tuple[tuple[str, float], ...] = ()  # a table's own, by name ("number:..."), sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,11 @@ FIELDS: dict[str, Field] = {
     "vote_count": Field("number", "post_release", low=0, high=1e12),
     "popularity": Field("number", "post_release", low=0, high=1e12),
 }
-assert set(FIELDS) == {f.name for f in dataclasses.fields(Film)}
+assert {*FIELDS, "numbers"} == {f.name for f in dataclasses.fields(Film)}
+# A column of this name is a number of the table's own, whatever it means. That it is known before
+# release is for the table to answer for.
+_OWN_NUMBER = "number:"
+OWN_NUMBER = Field("number")
 
 TARGET_FIELDS: dict[str, Field] = {
     "rating": Field("number", "post_release", low=0, high=10),
@@ -213,8 +218,21 @@ def is_post_release(name: str) -> bool:
     return name in FIELDS and FIELDS[name].availability == "post_release"
 
 
+def is_own_number(name: str) -> bool:
+    """Whether a name is "number:" and more, as column names are read: lower case, no spaces."""
+    plain = name == name.lower() and " " not in name
+    return name.startswith(_OWN_NUMBER) and len(name) > len(_OWN_NUMBER) and plain
+
+
+def kind_of(name: str) -> Kind:
+    """The kind of a field, or of a number of the table's own."""
+    return OWN_NUMBER.kind if is_own_number(name) else FIELDS[name].kind
+
+
 def number(film: Film, name: str) -> float | None:
-    """A number field or a derived number of the film; None where it is missing."""
+    """A number of any kind: a field, derived, or the table's own; None where it is missing."""
+    if is_own_number(name):
+        return dict(film.numbers).get(name)
     derived = DERIVED_NUMBERS.get(name)
     return derived(film) if derived else getattr(film, name)
 
@@ -240,6 +258,7 @@ def to_json(film: Film) -> dict[str, Any]:
     """The film's known fields as JSON values; `rows.parse` reads them back."""
     values = {f.name: getattr(film, f.name) for f in dataclasses.fields(film)}
     values["release_date"] = film.release_date and str(film.release_date)
+    values |= dict(values.pop("numbers"))
     return {
         name: list(value) if isinstance(value, tuple) else value
         for name, value in values.items()

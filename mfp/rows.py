@@ -19,11 +19,13 @@ from mfp.film import (
     MAX_NAME,
     MAX_NAMES,
     MAX_TEXT,
+    OWN_NUMBER,
     TARGET_FIELDS,
     VERDICTS,
     Field,
     Film,
     Outcome,
+    is_own_number,
 )
 
 
@@ -38,8 +40,8 @@ class FieldError(ValueError):
 def parse(row: Mapping[str, Any]) -> tuple[Film, Outcome]:
     """A raw row (strings of a CSV, values of a JSON object) as a film and its outcome.
 
-    Keys are field names or their aliases in any case; other keys are ignored (see
-    `unknown_columns`). An empty value is a missing value.
+    Keys are field names or their aliases in any case, or numbers of the table's own ("number:...");
+    other keys are ignored (see `canonical_name`). An empty value is a missing value.
 
     Raises:
       FieldError: naming the first field that cannot be read.
@@ -51,7 +53,8 @@ def parse(row: Mapping[str, Any]) -> tuple[Film, Outcome]:
         if column is None or _is_missing(value):
             continue
         name, rank = column
-        if isinstance(value, str) and _KINDS[name] != "text" and value.strip().lower() in _EMPTY:
+        kind = _KINDS.get(name, OWN_NUMBER.kind)
+        if isinstance(value, str) and kind != "text" and value.strip().lower() in _EMPTY:
             continue
         # The field's own name wins over its aliases, in their order ("released" over "year").
         if rank < ranks.get(name, len(_COLUMNS)):
@@ -69,11 +72,13 @@ def parse(row: Mapping[str, Any]) -> tuple[Film, Outcome]:
         if verdict not in VERDICTS:
             raise FieldError("verdict", f"{short(verdict)} is not one of {', '.join(VERDICTS)}")
     targets = {name: values.pop(name) for name in TARGET_FIELDS if name in values}
-    return Film(**values), Outcome(**targets)
+    own = {n: _number(n, OWN_NUMBER, value) for n, value in found.items() if is_own_number(n)}
+    numbers = tuple(sorted((name, value) for name, value in own.items() if value is not None))
+    return Film(**values, numbers=numbers), Outcome(**targets)
 
 
 def canonical_name(column: str) -> str | None:
-    """The field that a column name means, or None for a column we do not know."""
+    """The field (or number of its own) that a column name means; None for one we do not know."""
     found = _column(column)
     return found and found[0]
 
@@ -87,7 +92,8 @@ _LONGEST_COLUMN = 100  # characters: what is longer is no field, and fills no ca
 
 @functools.lru_cache(maxsize=1024)  # the same few for every row of a table
 def _known_column(column: str) -> tuple[str, int] | None:
-    return _COLUMNS.get(column.strip().lower().replace(" ", "_").replace("-", "_"))
+    name = column.strip().lower().replace(" ", "_").replace("-", "_")
+    return (name, 0) if is_own_number(name) else _COLUMNS.get(name)
 
 
 # Column name -> (field, how far it is from the field's own name).

@@ -16,6 +16,9 @@ class SplitConfig:
     train_until: str = "2008-12-31"
     validation_until: str = "2010-12-31"
     test_until: str = "2014-12-31"
+    # Where the rows of a table are not to be split by date: the column that says train, validation
+    # or test of each. A row that is split so needs no release_date.
+    column: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,9 @@ class HistoryConfig:
 class FeaturesConfig:
     """Which fields enter the network, and how they are turned into arrays."""
 
-    numbers: tuple[str, ...] = ()  # number fields and derived numbers, see data/tabular.py
+    # Number fields, derived numbers (see film.py), and numbers of the table's own: a column called
+    # "number:altitude", say, which is known before release.
+    numbers: tuple[str, ...] = ()
     number_scaling: Literal["quantile", "standard"] = "quantile"
     texts: tuple[str, ...] = ()  # text fields, each a modality of its own
     # A set modality is a name and the fields it joins, for example crew = ["directors", "cast"].

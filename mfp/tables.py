@@ -26,6 +26,7 @@ MAX_JSON = 100_000_000  # bytes of a .json file, which is read whole into twenty
 MAX_WARNINGS = 20  # of columns that are no fields
 
 STANDARD_INPUT = "<stdin>"
+SPLITS = ("train", "validation", "test")
 
 
 class TableError(ValueError):
@@ -81,6 +82,7 @@ def read(
     stream: BinaryIO | None = None,
     warn: Callable[[str], None] = print,
     wanted: Callable[[], bool] = lambda: True,
+    split_column: str = "",
 ) -> Iterator[Record | Reject]:
     """Every row of a table as a Record or a Reject, in order.
 
@@ -91,6 +93,7 @@ def read(
     Args:
       path: the file, or the name to show for `stream`.
       stream: an open binary stream to read instead (standard input).
+      split_column: the column that names each row's split; empty where release dates decide.
 
     Raises:
       TableError: the file is missing, empty, binary, or has no usable header.
@@ -105,7 +108,8 @@ def read(
         for column in values:
             if len(unknown) > MAX_WARNINGS:
                 break
-            if column not in unknown and rows.canonical_name(column) is None:
+            known = column == split_column or rows.canonical_name(column) is not None
+            if column not in unknown and not known:
                 unknown.add(column)
                 more = len(unknown) > MAX_WARNINGS
                 one = f"column {short(column)} is not a field"
@@ -115,8 +119,14 @@ def read(
             film, outcome = rows.parse(values)
         except rows.FieldError as error:
             yield Reject(Place(place.file, place.row, _id(values)), error.name, error.reason)
+            continue
+        place = Place(place.file, place.row, film.id)
+        split = str(values.get(split_column) or "").strip().lower() if split_column else ""
+        if split_column and split not in SPLITS:
+            given = f"{short(split)} is not one of" if split else "is missing; write one of"
+            yield Reject(place, split_column, f"{given} {', '.join(SPLITS)}")
         else:
-            yield Record(Place(place.file, place.row, film.id), film, outcome)
+            yield Record(place, film, outcome, split)
 
 
 @dataclass(frozen=True, slots=True)

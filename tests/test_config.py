@@ -171,6 +171,18 @@ def test_an_error_says_that_set_was_there(tmp_path: Path):
         configs.from_json(values, "run/config.json")
 
 
+def test_numbers_of_the_table_s_own(tmp_path: Path):
+    text = "features.numbers = ['number:bmi', 'budget_usd']"
+    assert load(tmp_path, text).features.numbers == ("number:bmi", "budget_usd")
+    for name in ("number:BMI", "number:"):
+        with pytest.raises(ConfigError, match=f"'{name}' cannot be used here; .*number:<lower"):
+            load(tmp_path, f"features.numbers = ['{name}']")
+    with pytest.raises(ConfigError, match="number:bmi' cannot be used here"):
+        load(tmp_path, "features.texts = ['number:bmi']")
+    with pytest.raises(ConfigError, match=r"data\.split\.column: is of a table"):
+        load(tmp_path, "data.split.column = 'fold'")
+
+
 def test_enabled_targets_stand_in_a_fixed_order(tmp_path: Path):
     text = "[targets]\nverdict.loss_weight=1\nrevenue.loss_weight=0"
     assert load(tmp_path, text).targets.enabled == ("rating", "hit", "verdict")

@@ -29,6 +29,7 @@ ROWS = st.fixed_dictionaries(
         "budget_usd": st.floats(0, 1e10),
         "reviews": NAMES,
         "vote_count": st.integers(0, 10**9),
+        "number:s1": st.floats(allow_nan=False, allow_infinity=False),
     },
 )
 
@@ -51,6 +52,16 @@ def test_json_holds_known_fields_only():
         "release_date": "1995-12",
         "genres": ["Crime"],
     }
+
+
+def test_a_number_of_the_table_s_own_is_read_like_any():
+    found = Film("Patient 1", numbers=(("number:bmi", 21.6),))
+    assert film.number(found, "number:bmi") == 21.6
+    assert film.number(found, "number:age") is None
+    assert film.sources("number:bmi") == ("number:bmi",)
+    assert film.to_json(found) == {"title": "Patient 1", "number:bmi": 21.6}
+    names = ("number:bmi", "number:", "number:BMI", "bmi")
+    assert [film.is_own_number(name) for name in names] == [True, False, False, False]
 
 
 def test_targets_and_what_follows_from_them_are_post_release():

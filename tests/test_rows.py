@@ -57,6 +57,16 @@ def test_an_empty_value_is_a_missing_value(empty: Any):
     assert rows.parse({"title": "x", **row}) == (Film("x"), Outcome())
 
 
+def test_numbers_of_the_table_s_own():
+    row = {"number:BMI": "21.6", "number: Blood Pressure": 87, "number:s1": "nan", "number:": 3}
+    # Sorted, so that the order of the columns changes nothing.
+    assert parsed(**row).numbers == (("number:_blood_pressure", 87.0), ("number:bmi", 21.6))
+    with pytest.raises(FieldError, match=r"^number:bmi: 'high' is not a number; write digits"):
+        parsed(**{"number:bmi": "high"})
+    with pytest.raises(FieldError, match=r"^number:bmi: "):
+        parsed(**{"number:bmi": math.inf})
+
+
 def test_a_film_may_be_called_unknown_or_nan():
     assert rows.parse({"title": "Unknown"})[0].title == "Unknown"
     assert rows.parse({"title": "NaN"})[0].title == "NaN"

@@ -39,6 +39,18 @@ def rejects(found: list[Record | Reject]) -> list[str]:
     return [str(row) for row in found if isinstance(row, Reject)]
 
 
+def test_a_column_may_name_each_row_s_split(tmp_path: Path):
+    path = tmp_path / "patients.csv"
+    path.write_text("title,fold\nA,Train\nB,test\nC,\nD,holdout\n", encoding="utf-8")
+    found = list(tables.read(path, warn=unexpected, split_column="fold"))
+    splits = {row.film.title: row.split for row in found if isinstance(row, Record)}
+    assert splits == {"A": "train", "B": "test"}
+    assert rejects(found) == [
+        "patients.csv, row 4, fold: is missing; write one of train, validation, test",
+        "patients.csv, row 5, fold: 'holdout' is not one of train, validation, test",
+    ]
+
+
 def test_a_reject_names_file_row_id_field_and_remedy(tmp_path: Path):
     found = read(
         tmp_path / "films.csv",

@@ -42,7 +42,7 @@ class Parts:
         sources = [films.sources(name) for name in spec.numbers]
         record = spec.history.sources if spec.history else ()
         fields = list(dict.fromkeys(field for needed in sources for field in needed))
-        fields = [field for field in fields if films.FIELDS[field].kind in ("number", "date")]
+        fields = [field for field in fields if films.kind_of(field) in ("number", "date")]
         modalities = tuple(name for name in spec.modalities if name != NUMBERS)
         of_part: dict[str, tuple[str, ...]] = {field: (field,) for field in fields}
         of_part |= {name: tuple(spec.sets.get(name, ())) for name in modalities}

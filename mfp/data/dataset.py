@@ -201,9 +201,13 @@ def prepare(
 
                     beam.write(builder, config, runner, runner_options)
             except movie_feedback.EmptySplitError as split:
-                raise ConfigError(
-                    f"data.split: no film falls into {split}; {_suggestion(source, rejects)}"
-                ) from None
+                column = config.split.column
+                remedy = (
+                    f"no row that can be used says so in its column '{column}'"
+                    if column
+                    else _suggestion(source, rejects)
+                )
+                raise ConfigError(f"data.split: no film falls into {split}; {remedy}") from None
             prepared.seal(folder, [json.dumps(reject.to_json()) for reject in rejects])
             if later:
                 warn(f"{len(later):,} films released after data.split.test_until are left out")

@@ -57,7 +57,7 @@ def open_source(config: DataConfig, warn: Callable[[str], None]) -> Source:
     folder = Path(config.media).expanduser() if config.media else None
     if folder is not None and not folder.is_dir():
         raise ConfigError(f"data.media: {folder}: no such folder")
-    return FilmTable(table, folder, warn)
+    return FilmTable(table, folder, warn, config.split.column)
 
 
 def _file_digest(path: Path) -> str:
@@ -129,8 +129,15 @@ class FilmTable:
 
     name = "table"
 
-    def __init__(self, table: Path, media_folder: Path | None, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        table: Path,
+        media_folder: Path | None,
+        warn: Callable[[str], None],
+        split_column: str = "",
+    ) -> None:
         self._table, self.media_folder, self._warn = table, media_folder, warn
+        self._split_column = split_column
         self._warned: set[str] = set()
 
     def fingerprint(self) -> str:
@@ -147,7 +154,8 @@ class FilmTable:
     def records(self) -> Iterator[Record | Reject]:
         """As in the table; a second film of the same id is rejected, the first one stays."""
         first_row: dict[str, int] = {}
-        for record in tables.read(self._table, warn=self._warn_once):
+        found = tables.read(self._table, warn=self._warn_once, split_column=self._split_column)
+        for record in found:
             if isinstance(record, Record) and record.film.id:
                 first = first_row.setdefault(record.film.id, record.place.row)
                 if first != record.place.row:

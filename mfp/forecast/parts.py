@@ -65,6 +65,8 @@ def _facts(film: Film) -> Iterable[Part]:
         if field.kind in ("number", "date") and value is not None:
             text = f"{value:,.12g}" if field.kind == "number" else str(value)
             yield Part("fact", name, text)
+    for name, value in film.numbers:
+        yield Part("fact", name, f"{value:,.12g}")
 
 
 def _members(film: Film, spec: FeatureSpec) -> Iterable[Part]:
@@ -128,6 +130,9 @@ def without(
     for (kind, field), parts in sorted(of_field.items(), key=lambda item: item[0][0] == "review"):
         gone = {part.index for part in parts}
         match kind:
+            case "fact" if films.is_own_number(field):
+                left_over = changes.get("numbers", film.numbers)
+                changes["numbers"] = tuple(pair for pair in left_over if pair[0] != field)
             case "fact":
                 changes[field] = None
             case "member":

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mfp import film as films
-from mfp.film import FIELDS, TEXT_FIELDS, Film
+from mfp.film import TEXT_FIELDS, Film
 from mfp.forecast.explain import Explanation, PartEffect
 from mfp.forecast.plan import Plans
 from mfp.forecast.predict import Forecast
@@ -69,7 +69,7 @@ def _facts(film: Film, language: Language) -> list[tuple[str, str]]:
     """The film's known fields in words; its texts and media are shown elsewhere."""
     found = []
     for name, value in films.to_json(film).items():
-        if name == "title" or name in TEXT_FIELDS or FIELDS[name].kind == "path":
+        if name == "title" or name in TEXT_FIELDS or films.kind_of(name) == "path":
             continue
         if isinstance(value, list):
             text = language(", ").join(value)

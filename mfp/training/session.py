@@ -19,7 +19,7 @@ from mfp.data import batches, columns
 from mfp.data.dataset import Dataset, Films, Joined
 from mfp.data.reference import PastFilm, Reference
 from mfp.dates import PartialDate
-from mfp.film import FIELDS, Film
+from mfp.film import FIELDS
 from mfp.models.network import Network
 from mfp.report import plots
 from mfp.report.progress import TrainingProgress
@@ -76,7 +76,7 @@ def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> tupl
       ConfigError: the condition cannot be read, or holds for no film.
     """
     match = _CONDITION.fullmatch(condition.strip())
-    fields = [f for f in Film.__slots__ if FIELDS[f].kind == "number"]
+    fields = [name for name, spec in FIELDS.items() if spec.kind == "number"]
     numbers = [*fields, "rating", "revenue_usd"]
     if match is None or match["field"] not in numbers:
         raise ConfigError(

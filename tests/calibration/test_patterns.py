@@ -44,6 +44,14 @@ def test_parts_are_numbers_and_modalities(spec):
     assert "season_sin" in {names[i] for i in parts.columns["release_date"]}
 
 
+def test_each_number_of_the_table_s_own_is_a_part(spec):
+    line = spec.numbers["runtime_minutes"]
+    own = dataclasses.replace(spec, numbers={"number:bmi": line, "release_year": line})
+    parts = Parts.of(own)
+    assert parts.names[:2] == ("number:bmi", "release_date")
+    assert parts.columns["number:bmi"] == (0,)
+
+
 @pytest.mark.parametrize(
     ("part", "without"),
     [

@@ -282,6 +282,30 @@ def test_the_suggested_split_leaves_no_split_empty(years: list[int]):
     assert found == {"train", "validation", "test"}
 
 
+def test_rows_that_are_no_films_are_split_by_a_column(tmp_path: Path):
+    rows = [("train", 1.5), ("validation", -2), ("test", 3e-7), ("train", "")]
+    lines = [f"p{i},P{i},{fold},{x},{i}\n" for i, (fold, x) in enumerate(rows)]
+    (tmp_path / "p.csv").write_text("id,title,fold,number:x,rating\n" + "".join(lines))
+    config = DataConfig(
+        source="table",
+        table=str(tmp_path / "p.csv"),
+        prepared=str(tmp_path / "prepared"),
+        split=SplitConfig(column="fold"),
+    )
+    found = prepare(config)
+    assert ids(found) == {"train": ["p0", "p3"], "validation": ["p1"], "test": ["p2"]}
+    films = [film for split in found.splits.values() for film, _ in split]
+    assert {film.id: dict(film.numbers).get("number:x") for film in films} == {
+        "p0": 1.5,
+        "p1": -2.0,
+        "p2": 3e-7,
+        "p3": None,
+    }
+    (tmp_path / "p.csv").write_text("id,title,fold\np0,P0,train\n")
+    with pytest.raises(ConfigError, match=r"into validation; no row .* column 'fold'"):
+        prepare(config)
+
+
 def test_one_film_may_be_read_like_a_list(films: DataConfig):
     train = prepare(films).splits["train"]
     assert train[-1] == train[len(train) - 1] == train[0:][-1]
@@ -342,6 +366,7 @@ FILMS = st.builds(
     reviews=st.lists(TEXT, max_size=3).map(tuple),
     plot=TEXT,
     budget_usd=st.none() | st.floats(0, 1e10),
+    numbers=st.just(()) | st.floats(allow_nan=False).map(lambda x: (("number:x", x),)),
 )
 OUTCOMES = st.builds(
     Outcome,

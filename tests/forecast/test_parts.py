@@ -84,6 +84,17 @@ def test_facts(spec):
     assert film == dataclasses.replace(FILM, budget_usd=None)
 
 
+def test_numbers_of_the_table_s_own_are_facts(spec):
+    own = (("number:bmi", 21.6), ("number:s1", 183.0), ("number:s2", 1.0))
+    film = Film("Patient 1", numbers=own)
+    facts = of(spec, "fact", film)
+    assert [(part.field, part.text) for part in facts[:2]] == [
+        ("number:bmi", "21.6"),
+        ("number:s1", "183"),
+    ]
+    assert without(film, {}, facts[:2], spec)[0] == Film("Patient 1", numbers=own[2:])
+
+
 def test_members_that_are_read(spec):
     """Two names are read of an unordered cast: those that are known."""
     found = of(spec, "member")

@@ -79,3 +79,18 @@ def test_importances_of_one_key_and_of_many(tmp_path):
         path = tmp_path / f"{count}.png"
         plots.importances({f"model.key_{i}": i / 10 for i in range(count)}, path)
         assert path.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_plot_leaves_the_backend_of_the_caller(tmp_path):
+    import matplotlib
+    from matplotlib import pyplot
+
+    before = matplotlib.get_backend()
+    matplotlib.use("svg")  # as a notebook has its own
+    try:
+        plots.importances({"model.key": 1.0}, tmp_path / "one.png")
+        plots.plans(plans([DATES]), tmp_path / "plans.png")
+        assert matplotlib.get_backend() == "svg"
+        assert pyplot.get_fignums() == []
+    finally:
+        matplotlib.use(before)

@@ -18,9 +18,8 @@ from mfp.data import guard, media
 from mfp.data.builder import records
 from mfp.data.sources import Source
 from mfp.dates import PartialDate
-from mfp.tables import Record, Reject
+from mfp.tables import SPLITS, Record, Reject
 
-SPLITS = ("train", "validation", "test")
 # What is not a split: a row that cannot be used, a film released after the test years.
 REJECTED, LATER = "rejected", "later"
 

@@ -6,6 +6,7 @@ $775,398,007 into $775,398,016 and make training and prediction differ.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,7 @@ from mfp.dates import PartialDate
 from mfp.film import FIELDS, TARGET_FIELDS, Film, Outcome
 
 # Raise it when a record of the same source would come out different: data is prepared anew.
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 
 
 def features() -> tfds.features.FeaturesDict:
@@ -29,6 +30,7 @@ def features() -> tfds.features.FeaturesDict:
         name: kinds.get(spec.kind, tfds.features.Text)()
         for name, spec in (FIELDS | TARGET_FIELDS).items()
     }
+    columns["numbers"] = tfds.features.Text()  # the table's own, as JSON
     # Pixels as bytes: preparing TFDS's own Image and Video features needs TensorFlow.
     columns |= {f"{name}_pixels": tfds.features.Text() for name in media.MEDIA_FIELDS}
     return tfds.features.FeaturesDict(columns)
@@ -45,6 +47,7 @@ def encode(film: Film, outcome: Outcome, files: Mapping[str, bytes]) -> dict[str
             record[name] = list(value)
         else:
             record[name] = "" if value is None else str(value)
+    record["numbers"] = json.dumps(film.numbers) if film.numbers else ""
     return record | {f"{name}_pixels": files.get(name, b"") for name in media.MEDIA_FIELDS}
 
 
@@ -61,6 +64,8 @@ def decode(record: Mapping[str, Any]) -> tuple[Film, Outcome]:
             values[name] = PartialDate.parse(value.decode()) if value else None
         else:
             values[name] = value.decode()
+    if record["numbers"]:
+        values["numbers"] = tuple((name, value) for name, value in json.loads(record["numbers"]))
     targets = {name: values.pop(name) for name in TARGET_FIELDS}
     targets["verdict"] = targets["verdict"] or None
     return Film(**values), Outcome(**targets)
