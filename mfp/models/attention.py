@@ -10,9 +10,10 @@ from flax import linen as nn
 def masked_softmax(scores: jax.Array, mask: jax.Array) -> jax.Array:
     """Softmax over the last axis among the positions where mask is true; all zero where none is.
 
-    In float32 whatever the scores are. Shapes: [..., T], [..., T] -> [..., T].
+    In float32, or wider where the scores are (gradients are checked in float64).
+    Shapes: [..., T], [..., T] -> [..., T].
     """
-    scores = scores.astype(jnp.float32)
+    scores = scores.astype(jnp.promote_types(scores.dtype, jnp.float32))
     shifted = jnp.where(mask, scores, -jnp.inf)
     # With no true position the maximum is -inf: use 0, so that no NaN enters the gradient.
     top = jnp.max(shifted, axis=-1, keepdims=True)

@@ -186,7 +186,8 @@ class GroupNorm(nn.Module):
             grouped = x_BxC.reshape(x_BxC.shape[0], self.groups, channels // self.groups)
             return jnp.repeat(jnp.mean(grouped, axis=-1), channels // self.groups, axis=-1)
 
-        exact = x_BxHxWxC.astype(jnp.float32)  # sums in float32, whatever the type of the values
+        # Sums in float32 or wider, whatever the type of the values.
+        exact = x_BxHxWxC.astype(jnp.promote_types(x_BxHxWxC.dtype, jnp.float32))
         mean = over_groups(jnp.mean(exact, axis=(1, 2)))
         square = over_groups(jnp.mean(exact**2, axis=(1, 2)))
         # Rounding can bring a variance of nothing below zero.

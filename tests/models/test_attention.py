@@ -90,3 +90,18 @@ def test_a_row_of_padding_gives_a_finite_gradient(pooled):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(grads))
     np.testing.assert_array_equal(grads[1][2], 0)  # nothing of the empty row
     np.testing.assert_array_equal(np.asarray(grads[1])[~mask], 0)
+
+
+def test_float64_stays_float64_so_that_gradients_can_be_checked():
+    with jax.enable_x64(True):
+        scores = np.random.default_rng(4).normal(size=5)
+        mask = np.array([True, True, False, True, True])
+        pick = np.array([1.0, -2.0, 0.0, 0.5, 3.0])
+
+        def chosen(scores):
+            return masked_softmax(scores, mask) @ pick
+
+        step = 1e-6 * np.eye(5)
+        numeric = [(chosen(scores + s) - chosen(scores - s)) / 2e-6 for s in step]
+        np.testing.assert_allclose(jax.grad(chosen)(scores), numeric, rtol=0, atol=1e-8)
+    assert masked_softmax(scores.astype(jnp.bfloat16), mask).dtype == jnp.float32

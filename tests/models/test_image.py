@@ -12,7 +12,7 @@ import pytest
 from jax import export
 
 from mfp.config import ImageModelConfig
-from mfp.models.image import ImageEncoder, augment, convolve, normalise
+from mfp.models.image import GroupNorm, ImageEncoder, augment, convolve, normalise
 
 SMALL = ImageModelConfig(widths=(8, 12), blocks=1, output=5, dropout=0.5)
 PLAIN = dataclasses.replace(SMALL, flip=False, crop=0.0, colour=0.0)
@@ -188,6 +188,18 @@ def train_loss(model, pixels):
         return jnp.sum(vector**2)
 
     return loss
+
+
+def test_group_norm_of_float64_is_exact_to_float64():
+    rng = np.random.default_rng(2)
+    x, scale, bias = rng.normal(5, 2, (2, 3, 4, 6)), rng.normal(size=6), rng.normal(size=6)
+    with jax.enable_x64(True):
+        found = GroupNorm(2).apply({"params": {"scale": scale, "bias": bias}}, x)
+    grouped = x.reshape(2, 3, 4, 2, 3)
+    mean = grouped.mean((1, 2, 4), keepdims=True)
+    deviation = np.sqrt(grouped.var((1, 2, 4), keepdims=True) + 1e-6)
+    expected = ((grouped - mean) / deviation).reshape(x.shape) * scale + bias
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
 
 
 def test_every_parameter_has_a_finite_gradient(encoder):
