@@ -1,4 +1,7 @@
-"""Plots as PNG files."""
+"""Plots as PNG files.
+
+Each is a figure of its own, not pyplot's: a notebook that calls them keeps its backend.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +27,11 @@ UNITS = {"rating": "points of 0-10", "revenue": "powers of ten of dollars"}
 
 def missing_modalities(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Each subset of modalities as a point: how much is shown against how good the forecast is."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     targets = [name for name in MAIN_METRIC if name in rows[0]["metrics"]]
-    figure, axes = pyplot.subplots(
-        1, len(targets), figsize=(5 * len(targets), 4.5), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(5 * len(targets), 4.5), layout="constrained")
+    axes = figure.subplots(1, len(targets), squeeze=False)
     for axis, name in zip(axes[0], targets, strict=True):
         metric = MAIN_METRIC[name]
         found = [row for row in rows if name in row["metrics"]]
@@ -49,7 +48,6 @@ def missing_modalities(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         axis.set_xticks(range(max(counts) + 1))
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
 
 
 def coverage(report: Mapping[str, Any], path: Path) -> None:
@@ -57,18 +55,14 @@ def coverage(report: Mapping[str, Any], path: Path) -> None:
 
     Bars of two binomial standard deviations show what chance alone may do.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     level = report["level"]
     targets = [name for name in UNITS if name in report]
     if not targets:
         return
-    figure, axes = pyplot.subplots(
-        len(targets), 3, figsize=(15, 4 * len(targets)), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(15, 4 * len(targets)), layout="constrained")
+    axes = figure.subplots(len(targets), 3, squeeze=False)
     for row, name in zip(axes, targets, strict=True):
         found = report[name]
         slices = (("by_year", "year of release"), ("by_budget", "budget"))
@@ -96,7 +90,6 @@ def coverage(report: Mapping[str, Any], path: Path) -> None:
         row[2].set_xlabel(f"{name}: mean width, {UNITS[name]}")
         row[2].grid(alpha=0.3, axis="x")
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
 
 
 # Targets of a forecast as a plan's curves: field, label, logarithmic.
@@ -114,10 +107,7 @@ def plans(plans: Plans, path: Path) -> None:
     A line for each combination of the other axes (the best ones, where there are many); the best
     plan is a star, plans beyond what the network was trained on are hollow.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     first = max(plans.axes, key=lambda axis: (axis.ordered, len(axis.values)))
     others = [axis for axis in plans.axes if axis is not first]
@@ -128,9 +118,8 @@ def plans(plans: Plans, path: Path) -> None:
     ranked = sorted(lines, key=lambda key: -amounts[lines[key]].max())[:_MOST_LINES]
     forecasts = [plan.forecast for plan in plans.plans]
     curves = [curve for curve in _CURVES if getattr(forecasts[0], curve[0]) is not None]
-    figure, axes = pyplot.subplots(
-        len(curves), 1, figsize=(10, 3.4 * len(curves)), squeeze=False, layout="constrained"
-    )
+    figure = Figure(figsize=(10, 3.4 * len(curves)), layout="constrained")
+    axes = figure.subplots(len(curves), 1, squeeze=False)
     places, names = _places(first)
     for axis, (name, label, logarithmic) in zip(axes[:, 0], curves, strict=True):
         for number, key in enumerate(ranked):
@@ -155,7 +144,6 @@ def plans(plans: Plans, path: Path) -> None:
     title = forecasts[0].title[:80] + (f", {100 * level:.4g}% intervals" if level else "")
     figure.suptitle(title, parse_math=False)
     figure.savefig(path, dpi=120, format="png")
-    pyplot.close(figure)
 
 
 def _places(axis: Axis) -> tuple[list[Any], list[str]]:
@@ -199,14 +187,12 @@ def study_history(trials: Sequence[Any], goal: str, more: bool, path: Path) -> N
     Trials that were ended early are hollow. The axis shows what lies near the better half: one
     that went astray would flatten the others.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
     import numpy as np
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     told = [trial for trial in trials if trial.value is not None]
-    figure, axis = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axis = figure.subplots()
     for state, face, label in (("complete", "C0", "to its end"), ("pruned", "none", "ended early")):
         found = [trial for trial in told if trial.state == state]
         places, values = [t.number for t in found], [t.value for t in found]
@@ -231,21 +217,17 @@ def study_history(trials: Sequence[Any], goal: str, more: bool, path: Path) -> N
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
 
 
 def importances(shares: Mapping[str, float], path: Path) -> None:
     """Which keys of a search mattered, as bars of shares of 1, the largest on top."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib.figure import Figure
 
     names = sorted(shares, key=lambda name: shares[name])
     height = 1.2 + 0.3 * len(names)
-    figure, axis = pyplot.subplots(figsize=(8, height), layout="constrained")
+    figure = Figure(figsize=(8, height), layout="constrained")
+    axis = figure.subplots()
     axis.barh(names, [shares[name] for name in names])
     axis.set_xlabel("importance")
     axis.grid(alpha=0.3, axis="x")
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)
