@@ -10,6 +10,7 @@ from functools import cached_property
 from mfp import film as films
 from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.data.tabular import fold
+from mfp.dates import PartialDate
 from mfp.film import Film
 from mfp.manifest import MANIFEST, BundleError, Manifest
 
@@ -51,7 +52,7 @@ class Experience:
             return cls(
                 spec,
                 ranges,
-                datetime.date.fromisoformat(until) if until else None,
+                PartialDate.parse(until).last_day() if until else None,
                 int(manifest.config.get("features", {}).get("min_films", 1)),
             )
         except (TypeError, ValueError, AttributeError, OverflowError) as error:

@@ -113,11 +113,14 @@ class Boosted:
         return np.asarray(self.booster.predict(_read(features, self.settings), num_threads=1))
 
 
-def boost(name: str, training: Rows, validation: Rows, refit: bool = False) -> Boosted:
-    """The best of `TRIALS` settings on validation, each with as many trees as validation chose.
+def boost(
+    name: str, training: Rows, validation: Rows, refit: bool = False, trials: int | None = None
+) -> Boosted:
+    """The best of some settings on validation, each with as many trees as validation chose.
 
     Args:
       name: of the target, which decides the loss.
+      trials: how many settings; by default `TRIALS`.
       refit: fit again on training and validation films, with the settings and the trees chosen.
 
     Raises:
@@ -126,7 +129,7 @@ def boost(name: str, training: Rows, validation: Rows, refit: bool = False) -> B
     if not len(validation.truth):
         raise ValueError(f"{name}: no validation film knows it, so nothing can be tuned")
     only_topics = training.features.shape[1] == _TOPICS
-    settings = [s | {"topics": _TOPICS} if only_topics else s for s in _settings()]
+    settings = [s | {"topics": _TOPICS} if only_topics else s for s in _settings(trials or TRIALS)]
     # Whole fits beside each other, each in a thread: faster than many threads in one fit, and
     # the order of a sum does not depend on how many cores there are.
     with ThreadPoolExecutor(os.cpu_count()) as workers:
@@ -143,12 +146,12 @@ def boost(name: str, training: Rows, validation: Rows, refit: bool = False) -> B
     return replace(best, booster=again.booster)
 
 
-def _settings() -> list[dict[str, Any]]:
+def _settings(trials: int) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     first = {key: values[0] for key, values in _SPACE.items()}
     drawn = [
         {key: values[int(rng.integers(len(values)))] for key, values in _SPACE.items()}
-        for _ in range(TRIALS - 1)
+        for _ in range(trials - 1)
     ]
     return [first, *drawn]
 

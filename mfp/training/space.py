@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from mfp import config as configs
 from mfp.config import Config, ConfigError, SearchConfig, TuneConfig
@@ -77,6 +80,17 @@ class Parameter:
             return next(same, None)
         return value if self.search.low <= value <= self.search.high else None
 
+    def draw(self, rng: np.random.Generator) -> Any:
+        """A value at random: evenly, or evenly over magnitudes."""
+        search = self.search
+        if search.choices:
+            return search.choices[int(rng.integers(len(search.choices)))]
+        low, high = (np.log([search.low, search.high])) if search.log else (search.low, search.high)
+        value = float(rng.uniform(low, high))
+        value = math.exp(value) if search.log else value
+        value = min(max(value, search.low), search.high)  # exp and log round
+        return round(value) if self.whole else value
+
     def __str__(self) -> str:
         if self.search.choices:
             return ", ".join(map(str, self.labels))
@@ -95,6 +109,11 @@ def parameters(config: Config) -> tuple[Parameter, ...]:
         Parameter(key, search, type(configs.value_of(config, key)) is int)
         for key, search in config.tune.space.items()
     )
+
+
+def draw(space: tuple[Parameter, ...], rng: np.random.Generator) -> dict[str, Any]:
+    """The values, by key, of a trial that knows nothing of others: each key by itself."""
+    return {p.key: p.draw(rng) for p in space}
 
 
 def start(config: Config, space: tuple[Parameter, ...]) -> dict[str, Any] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -52,6 +53,13 @@ EXPERIENCE = Experience(
 
 def flags(**changes):
     return EXPERIENCE.flags(dataclasses.replace(KNOWN, **changes))
+
+
+@pytest.mark.parametrize(("until", "last"), [("2014", (2014, 12, 31)), ("2014-02", (2014, 2, 28))])
+def test_a_split_may_end_with_a_year_or_a_month(until, last):
+    manifest = SimpleNamespace(data={"split": {"test_until": until}}, config={})
+    found = Experience.of(manifest, Spec())  # type: ignore[arg-type]
+    assert found.tested_until == datetime.date(*last)
 
 
 def test_a_familiar_film_has_none():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from mfp.dates import PartialDate
@@ -47,6 +50,20 @@ def test_plans_of_any_axes(axes, bounds, tmp_path):
     plots.plans(plans(axes, title="a $\\frac{ b", **bounds), path)
     assert path.read_bytes()[:4] == b"\x89PNG"
     assert path.stat().st_size > 10_000
+
+
+def test_drawing_leaves_the_backend_of_a_notebook_alone(tmp_path):
+    code = f"""
+import matplotlib
+from matplotlib import pyplot
+matplotlib.use("svg")
+pyplot.figure()
+from mfp.report import plots
+plots.importances({{"a": 0.4, "b": 0.6}}, {str(tmp_path / "shares.png")!r})
+print(matplotlib.get_backend(), len(pyplot.get_fignums()))
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.stdout.split() == ["svg", "1"], found.stderr
 
 
 def test_coverage_without_any_interval_draws_nothing(tmp_path):

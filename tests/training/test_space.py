@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 
@@ -97,3 +98,18 @@ def test_values_that_do_not_go_together_are_told(config):
 def test_nothing_to_search(tmp_path: Path):
     with pytest.raises(ConfigError, match=r"tune\.space: is empty; name keys"):
         space.parameters(configs.load(ROOT / "configs" / "base.toml"))
+
+
+def test_random_values_lie_where_they_are_searched_and_make_a_config(config):
+    parameters, rng = space.parameters(config), np.random.default_rng(0)
+    drawn = [space.draw(parameters, rng) for _ in range(200)]
+    for parameter in parameters:
+        values = [values[parameter.key] for values in drawn]
+        assert None not in map(parameter.encode, values)
+        assert len({str(value) for value in values}) > 2
+    assert space.applied(config, drawn[0]).name == config.name
+    rates = np.log([values["optimizer.learning_rate"] for values in drawn])
+    low, high = np.log([3e-4, 5e-3])
+    assert abs(rates.mean() - (low + high) / 2) < 0.2  # evenly over magnitudes
+    again = np.random.default_rng(0)
+    assert drawn == [space.draw(parameters, again) for _ in drawn]
