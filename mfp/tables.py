@@ -112,9 +112,11 @@ def read(
             if column not in unknown and not known:
                 unknown.add(column)
                 more = len(unknown) > MAX_WARNINGS
-                one = f"column {short(column)} is not a field"
-                what = "more columns are not fields" if more else one
-                warn(f"{Path(place.file).name}: {what}; ignored")
+                name = Path(place.file).name
+                if more:
+                    warn(f"{name}: more columns are not fields; ignored")
+                else:
+                    warn(f"{name}: column {short(column)} is not a field; ignored")
         try:
             film, outcome = rows.parse(values)
         except rows.FieldError as error:
@@ -123,8 +125,10 @@ def read(
         place = Place(place.file, place.row, film.id)
         split = str(values.get(split_column) or "").strip().lower() if split_column else ""
         if split_column and split not in SPLITS:
-            given = f"{short(split)} is not one of" if split else "is missing; write one of"
-            yield Reject(place, split_column, f"{given} {', '.join(SPLITS)}")
+            which = ", ".join(SPLITS)
+            missing = f"is missing; write one of {which}"
+            reason = f"{short(split)} is not one of {which}" if split else missing
+            yield Reject(place, split_column, reason)
         else:
             yield Record(place, film, outcome, split)
 

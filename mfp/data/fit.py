@@ -108,6 +108,7 @@ def fit(
             past,
             frozenset(features.ordered),
             features.number_scaling == "standard",
+            list(sets.values()),
         )
     return FeatureSpec(
         numbers={

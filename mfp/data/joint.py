@@ -70,8 +70,9 @@ _DAYS_A_YEAR = 365.25
 _HALF_LIVES = np.array(
     [_SLOW_YEARS if name in (_RUNTIME, _LEVEL) else _MEMBER_YEARS for name in _NAMES]
 )
-# The level is left out, as stationary outcomes leave it out.
-_COUNTED = np.array([name != _LEVEL for name in _NAMES])
+# Not told: the level, which stationary outcomes leave out too, and the running time, which is a
+# number of the film's own. Both are estimated so that members are not credited with them.
+_COUNTED = np.array([name not in (_RUNTIME, _LEVEL) for name in _NAMES])
 _MINUTES = 15.0  # a class of running times
 _MOST_CLASSES = 12
 _LEVEL_KEY = member_key(_LEVEL, "")

@@ -63,6 +63,8 @@ class TrackRecord:
     config: HistoryConfig
     ordered: frozenset[str]
     numbers: Mapping[str, NumberTransform]
+    # What all members together add is told of films with some member in each of these.
+    groups: tuple[tuple[str, ...], ...] = ()
 
     @classmethod
     def fit(
@@ -72,22 +74,30 @@ class TrackRecord:
         config: HistoryConfig,
         ordered: frozenset[str],
         linear: bool,
+        groups: Sequence[Sequence[str]] = (),
     ) -> TrackRecord | None:
-        """The transform of every number that is known of any training film; None without one."""
+        """The transform of every number that is known of any training film; None without one.
+
+        Args:
+          groups: set fields that are one input of the network each. A film without any member in
+            one of them is told nothing of all together: so is one from which that input is hidden.
+        """
         every = numbers_of(config, ordered)
-        values = statistics(training, table, config)[:, [number.place for number in every]]
+        joined = [[field for field in group if field in config.fields] for group in groups]
+        needed = tuple(tuple(group) for group in joined if group)
+        values = _where_complete(statistics(training, table, config), training, config, needed)
+        values = values[:, [number.place for number in every]]
         numbers = {}
         for number, column in zip(every, values.T, strict=True):
             known = column[~np.isnan(column)]
             if len(known):
                 numbers[number.name] = NumberTransform.fit(known, linear)
-        return cls(config, ordered, numbers) if numbers else None
+        return cls(config, ordered, numbers, needed) if numbers else None
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The fields of a film that are read."""
-        runtime = ("runtime_minutes",) if self.config.joint else ()
-        return (*self.config.fields, *runtime, "release_date")
+        return (*self.config.fields, "release_date")
 
     @property
     def sources(self) -> list[tuple[str, ...]]:
@@ -109,7 +119,8 @@ class TrackRecord:
 
     def arrays(self, collection: Sequence[Film], table: HistoryTable) -> dict[str, np.ndarray]:
         """history/values, history/known [N, D] and present/history [N], float32."""
-        raw = statistics(collection, table, self.config)[:, self._places]
+        every = statistics(collection, table, self.config)
+        raw = _where_complete(every, collection, self.config, self.groups)[:, self._places]
         known = ~np.isnan(raw)
         scaled = self._transforms(np.where(known, raw, 0.0))
         return {
@@ -131,14 +142,20 @@ class TrackRecord:
 
     def to_json(self) -> dict[str, Any]:
         numbers = {name: transform_to_json(t) for name, t in self.numbers.items()}
-        return {"config": asdict(self.config), "ordered": sorted(self.ordered), "numbers": numbers}
+        return {
+            "config": asdict(self.config),
+            "ordered": sorted(self.ordered),
+            "numbers": numbers,
+            "groups": self.groups,
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TrackRecord:
         """Raises KeyError, TypeError or ValueError where the values are no track record."""
         config = typed_toml.build(HistoryConfig, values["config"], "features.history")
         numbers = {name: transform_from_json(v) for name, v in values["numbers"].items()}
-        return cls(config, frozenset(values["ordered"]), numbers)
+        groups = tuple(tuple(group) for group in values.get("groups", ()))
+        return cls(config, frozenset(values["ordered"]), numbers, groups)
 
 
 class Number(NamedTuple):
@@ -182,8 +199,7 @@ def numbers_of(config: HistoryConfig, ordered: frozenset[str]) -> list[Number]:
     if config.joint:
         names = [f"{_TOGETHER}{o} {kind}" for o in config.outcomes for kind in _OF_ALL]
         place = len(kinds) * len(groups)
-        told = (*config.fields, "runtime_minutes")
-        found += [Number(name, told, place + i) for i, name in enumerate(names)]
+        found += [Number(name, config.fields, place + i) for i, name in enumerate(names)]
     return found
 
 
@@ -307,6 +323,21 @@ def _of_films(members: _Members, table: HistoryTable) -> list[np.ndarray]:
         -members.highest(-years, some),
         members.mean(~some, np.ones(len(some), bool)),
     ]
+
+
+def _where_complete(
+    values: np.ndarray,
+    collection: Sequence[Film],
+    config: HistoryConfig,
+    groups: Sequence[Sequence[str]],
+) -> np.ndarray:
+    """`statistics`, with NaN for those of all members where a group of fields has no member."""
+    if not config.joint:
+        return values
+    for i, film in enumerate(collection):
+        if not all(any(films.names(film, field) for field in group) for group in groups):
+            values[i, -len(_OF_ALL) * len(config.outcomes) :] = np.nan
+    return values
 
 
 def _of_all(collection: Sequence[Film], table: HistoryTable, config: HistoryConfig) -> np.ndarray:

@@ -93,7 +93,8 @@ def open_bundle(path: str | Path, verify: bool = True, batch: int | None = None)
         spec = spec.with_table(_past_films(folder / history.FOLDER))
     expected = {name: tuple(shape) for name, (shape, _) in spec.shapes().items()}
     outputs = {name: (len(VERDICTS),) if name == "verdict" else () for name in manifest.targets}
-    if program.outputs != outputs or program.vectors != 2:
+    named = set(spec.targets.names) == set(outputs)
+    if program.outputs != outputs or program.vectors != 2 or not named:
         raise BundleError(f"{folder}: program and targets do not belong together")
     if program.inputs != expected:
         raise BundleError(f"{folder}: program and feature spec do not belong together")

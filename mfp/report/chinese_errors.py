@@ -21,6 +21,12 @@ _PROGRESS = {
     "page in {file}": "网页已写入 {file}",
     "drawn in {file}": "图已写入 {file}",
     "{file}: column {column} is not a field; ignored": "{file}：列 {column} 不是已知字段；已忽略",
+    "{file}: more columns are not fields; ignored": "{file}：还有别的列不是已知字段；已忽略",
+    "{file}: has {count} columns; at most {most} are read": (
+        "{file}：有 {count} 列；最多读取 {most} 列"
+    ),
+    "is missing; write one of {which}": "缺失；请写以下之一：{which}",
+    "{value} is not one of {which}": "{value} 不是以下之一：{which}",
     "{file}: row {row} is not UTF-8; read as Windows-1252, as are others like it": (
         "{file}：第 {row} 行不是 UTF-8；此行及类似的行按 Windows-1252 读取"
     ),

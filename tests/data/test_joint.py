@@ -155,6 +155,24 @@ def test_films_of_many_members_and_none():
     assert np.isnan(expected([], [films[0][0]])).all()
 
 
+def test_a_film_without_people_is_told_nothing_where_they_are_an_input_of_their_own():
+    films = some_films(7, 80)
+    table = history.build(films, config(), RULES)
+    groups = (("directors", "cast"), ("genres", "certificate"))
+    record = track_record.TrackRecord.fit(
+        [f for f, _ in films], table, config(), frozenset(), False, groups
+    )
+    at = list(record.numbers).index("all together: rating expected")
+    day = PartialDate.parse("2006")
+    asked = [replace(f, release_date=day) for f, _ in films]
+    known = record.arrays(asked, table)["history/known"][:, at]
+    whole = [bool((f.directors or f.cast) and f.genres) for f in asked]
+    assert 0 < sum(whole) < len(whole)
+    np.testing.assert_array_equal(known, whole)
+    again = track_record.TrackRecord.from_json(record.to_json())
+    np.testing.assert_array_equal(again.arrays(asked, table)["history/known"][:, at], whole)
+
+
 def test_a_frozen_table_has_not_heard_of_what_came_later():
     films = some_films(3, 60)
     table = history.build(films, config(), RULES)
