@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "notebooks"
 MAX_BYTES = 700_000  # of one notebook with its figures
 MAX_LINES = 40  # of a function that a notebook defines to show its lines
-CELL_SECONDS = 300
+CELL_SECONDS = 900  # a loaded machine is slow
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
