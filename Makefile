@@ -25,8 +25,10 @@ help: ## show this help
 train: $(VENV)/.sample ## prepare the bundled films, train, evaluate, export (CONFIG=configs/base.toml)
 	$(BIN)/mfp train --config $(CONFIG)
 
-test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest
+# Two workers suit two cores, and a file's tests share what they train.
+WORKERS ?= 2
+test: $(VENV)/.dev ## run all tests (WORKERS=4: so many processes)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # A package that says what it offers (__all__) hides its modules from pdoc: these are named.
 MODULES = mfp $(subst /,.,$(basename $(wildcard mfp/forecast/[a-z]*.py)))
