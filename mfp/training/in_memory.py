@@ -103,7 +103,7 @@ def train(
     key = jax.random.key(config.seed)
     sample = (state, batches[0], key)
     # Nothing is donated, so that the step can be called, and timed, with the same state again.
-    compiled = jax.jit(assemble.step_function(network, config, spec, tx))
+    compiled: Any = parallel.compile_evaluation(assemble.step_function(network, config, spec, tx))
     step = compiled.lower(*sample).compile()
     alone = replace(config, train=replace(config.train, ensemble=1))
     evaluator = Evaluator.build(network, spec, alone)
