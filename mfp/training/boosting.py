@@ -195,4 +195,6 @@ def _fit(
 
 def _read(features: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
     """The columns that trees of these settings read."""
-    return features[:, : features.shape[1] - _TOPICS + settings["topics"]]
+    # LightGBM warns of a slice, which it copies anyway.
+    count = features.shape[1] - _TOPICS + settings["topics"]
+    return np.ascontiguousarray(features[:, :count])
