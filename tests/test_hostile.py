@@ -80,7 +80,7 @@ def test_a_header_of_too_many_columns():
 
 def test_unknown_keys_are_told_of_a_few_times_and_long_ones_kept_by_none():
     told: list[str] = []
-    lines = (json.dumps({"title": "a", f"{i}" * 50_000: 1, f"k{i}": 2}) for i in range(500))
+    lines = (json.dumps({"title": "a", f"{i}" * 5_000: 1, f"k{i}": 2}) for i in range(500))
     assert len(list(stream("\n".join(lines).encode(), told))) == 500
     assert len(told) == tables.MAX_WARNINGS + 1
     assert told[-1] == "<stdin>: more columns are not fields; ignored"
