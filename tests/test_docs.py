@@ -20,7 +20,11 @@ from conftest import ROOT, needs_beam
 )
 def test_the_reference_has_every_module_and_no_warning(tmp_path: Path):
     recipe = subprocess.run(
-        ["make", "--dry-run", "docs"], capture_output=True, text=True, cwd=ROOT, check=True
+        ["make", "--dry-run", "--no-print-directory", "docs"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
     )
     command = recipe.stdout.splitlines()[-1]
     command = command.replace(".venv/bin/python", sys.executable, 1)

@@ -287,7 +287,8 @@ class FeatureSpec:
         }
         for valid, names in kinds.items():
             for name in names:
-                if name not in valid:
+                own = valid is films.NUMBER_INPUTS and films.is_own_number(name)
+                if name not in valid and not own:
                     raise LookupError(name)
         for field in kinds[films.SET_FIELDS]:
             _ = self.vocabularies[vocabulary_name(field)]

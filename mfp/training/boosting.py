@@ -180,7 +180,7 @@ def _fit(
         fixed["num_class"] = len(VERDICTS)
     parameters = fixed | {key: value for key, value in settings.items() if key != "topics"}
     features = _read(training.features, settings)
-    films = lightgbm.Dataset(features, training.truth, weight=training.weight)
+    films = lightgbm.Dataset(features, training.truth.copy(), weight=training.weight.copy())
     if validation is None:
         booster = lightgbm.train(parameters, films, rounds)
         return Boosted(booster, settings, rounds, float("nan"))
@@ -195,6 +195,6 @@ def _fit(
 
 def _read(features: np.ndarray, settings: Mapping[str, Any]) -> np.ndarray:
     """The columns that trees of these settings read."""
-    # LightGBM warns of a slice, which it copies anyway.
+    # Copies, here and of truth and weight: LightGBM warns of a slice, which it copies anyway.
     count = features.shape[1] - _TOPICS + settings["topics"]
-    return np.ascontiguousarray(features[:, :count])
+    return features[:, :count].copy()

@@ -14,7 +14,7 @@ from mfp.training.run import RunFolder, write_json
 from mfp.training.verify import Comparison, Interruption, VerifyError
 
 
-@pytest.mark.slow
+@pytest.mark.soak  # its parts are tested in test_loop and test_kills
 def test_killed_runs_of_this_code_end_in_the_same_bits(
     tiny, dataset, tmp_path, tmp_path_factory, monkeypatch
 ):
