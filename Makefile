@@ -25,9 +25,9 @@ help: ## show this help
 train: $(VENV)/.sample ## prepare the bundled films, train, evaluate, export (CONFIG=configs/base.toml)
 	$(BIN)/mfp train --config $(CONFIG)
 
-# Two workers suit two cores, and a file's tests share what they train.
-WORKERS ?= 2
-test: $(VENV)/.dev ## run all tests (WORKERS=4: so many processes)
+# Three workers suit two cores, for many tests wait for processes that they start; and a file's tests share what they train.
+WORKERS ?= 3
+test: $(VENV)/.dev ## run all tests (WORKERS=8: so many processes)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 # A package that says what it offers (__all__) hides its modules from pdoc: these are named.
