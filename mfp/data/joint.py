@@ -29,7 +29,7 @@ import numpy as np
 from mfp import film as films
 from mfp.config import HistoryConfig
 from mfp.data.ledger import Ledger, member_key
-from mfp.data.tabular import vocabulary_name
+from mfp.data.tabular import fold, vocabulary_name
 from mfp.film import Film
 
 EFFECT = np.dtype([("mean", np.float32), ("variance", np.float32)])  # of a member, after a day
@@ -65,6 +65,7 @@ _KINDS = {
     _LEVEL: (4.8, 4.8),
 }
 _NAMES = list(_KINDS)
+_PLACE = {name: place for place, name in enumerate(_NAMES)}
 _MEMBER_YEARS, _SLOW_YEARS = 60.0, 480.0  # half lives
 _DAYS_A_YEAR = 365.25
 _HALF_LIVES = np.array(
@@ -89,8 +90,9 @@ class Terms:
 
     def add(self, film: Film) -> None:
         """Members in the order of their keys, so that sums are the same bits in any order."""
-        found: dict[int, tuple[float, int]] = {_LEVEL_KEY: (1.0, _NAMES.index(_LEVEL))}
-        names = {f: list(dict.fromkeys(films.names(film, f))) for f in self._fields}
+        found: dict[int, tuple[float, int]] = {_LEVEL_KEY: (1.0, _PLACE[_LEVEL])}
+        # Folded, so that neither counts nor the order within a pair depend on the case.
+        names = {f: list(dict.fromkeys(map(fold, films.names(film, f)))) for f in self._fields}
         for field in self._fields:
             share = len(names[field]) ** -0.5 if names[field] else 0.0
             # A person counts in the role, and for what they do in any.
@@ -98,16 +100,16 @@ class Terms:
                 for name in names[field]:
                     key = member_key(f"joint {space}", name)
                     before, _ = found.get(key, (0.0, 0))
-                    found[key] = (before + share, _NAMES.index(space))
+                    found[key] = (before + share, _PLACE[space])
         for a, b in self._pairs:
             kind = f"{a} x {b}"
             both = [(x, y) for x in names[a] for y in names[b] if a != b or x < y]
             keys = sorted({member_key(kind, f"{x}\0{y}") for x, y in both})[:_MAX_PAIRS]
-            found |= {key: (len(keys) ** -0.5, _NAMES.index(kind)) for key in keys}
+            found |= {key: (len(keys) ** -0.5, _PLACE[kind]) for key in keys}
         minutes = films.number(film, "runtime_minutes")
         if minutes is not None:
             of_class = int(min(max(minutes // _MINUTES, 2), _MOST_CLASSES))
-            found[member_key(_RUNTIME, str(of_class))] = (1.0, _NAMES.index(_RUNTIME))
+            found[member_key(_RUNTIME, str(of_class))] = (1.0, _PLACE[_RUNTIME])
         for key in sorted(found):
             factor, kind_at = found[key]
             self._keys.append(key)

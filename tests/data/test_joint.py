@@ -145,6 +145,15 @@ def test_within_a_day_values_do_not_pull_the_level_along():
     assert abs(found[0, 0]) < 0.6
 
 
+def test_letter_case_does_not_matter():
+    films = some_films(11)
+    asked = [replace(f, release_date=PartialDate.parse("2006")) for f, _ in films]
+    # "crime" stands after "Drama" where capitals come first
+    mixed = [replace(f, genres=tuple(g.replace("C", "c") for g in f.genres)) for f in asked]
+    found = expected(films, mixed)
+    np.testing.assert_array_equal(expected(films, asked), found)
+
+
 def test_films_of_many_members_and_none():
     crowd = tuple(f"g{i}" for i in range(300))
     films = [film("2000", 7.0, genres=crowd, countries=crowd), film("2001", 5.0), film(None, 9.0)]
