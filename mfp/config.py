@@ -333,10 +333,15 @@ def _check_features(config: Config) -> None:
             if name in used:
                 raise ConfigError(f"{key}: '{name}' is already used by {used[name]}")
             used[name] = key
-    for name in features.ordered:
-        if name not in film.SET_FIELDS:
-            hint = typed_toml.nearest(name, film.SET_FIELDS)
-            raise ConfigError(f"features.ordered: '{name}' is not a set field; {hint}")
+    of_sets = {
+        "features.ordered": features.ordered,
+        "model.sets.multi_hot": config.model.sets.multi_hot,
+    }
+    for key, names in of_sets.items():
+        for name in names:
+            if name not in film.SET_FIELDS:
+                hint = typed_toml.nearest(name, film.SET_FIELDS)
+                raise ConfigError(f"{key}: '{name}' is not a set field; {hint}")
     _check_history(features.history)
     if not used and not features.added:
         raise ConfigError("features: no inputs; name some numbers, texts or sets")

@@ -206,6 +206,9 @@ class SetsModelConfig:
     dropout: float = bounded(0.2, low=0, high=0.99)
     # Share of members shown as "unknown" in training, so that a debut is familiar.
     unknown_dropout: float = bounded(0.3, low=0, high=0.99)
+    # Fields of few names that every film has some of, such as genres: beside their embeddings these
+    # enter as they are, a 0 or 1 of each name, and none is shown as "unknown".
+    multi_hot: tuple[str, ...] = ()
 
 
 TEXT_ENCODERS = ("rnn", "gru", "lstm", "cnn", "transformer", "bag", "pretrained")  # mfp's own

@@ -91,6 +91,7 @@ def test_a_target_is_never_an_input(tmp_path: Path, name: str, as_of: str):
         ('features.sets.x=["cast"]', "features.sets.*'cast' is already used by features.sets"),
         ('features.numbers=["cast_count", "cast_count"]', "'cast_count' is already used"),
         ('features.ordered=["casts"]', "features.ordered: .*did you mean 'cast'"),
+        ('model.sets.multi_hot=["genre"]', "model.sets.multi_hot: .*did you mean 'genres'"),
         ("[features.sets]\npeople=[]\nnumbers=[]", "features.sets: 'numbers' is the name of"),
         ("[features.sets]\ntitle=[]", "features.sets: 'title' is the name of"),
         (

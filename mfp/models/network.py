@@ -81,7 +81,12 @@ class Network(nn.Module):
         for modality, fields in shape.sets:
             pooled = []
             for field in fields:
-                encoder = SetEncoder(config.sets, field in shape.ordered, name=f"set_{field}")
+                encoder = SetEncoder(
+                    config.sets,
+                    field in shape.ordered,
+                    field in config.sets.multi_hot,
+                    name=f"set_{field}",
+                )
                 vector, attention[f"sets/{field}"] = encoder(
                     tables[vocabulary_of[field]], inputs[f"sets/{field}"], train=train
                 )

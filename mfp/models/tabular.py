@@ -69,20 +69,25 @@ class SetEncoder(nn.Module):
     """Members of a set to one vector: embeddings pooled by attention.
 
     With `ordered`, a learned vector per position (billing) is added; without, the order of the
-    members changes nothing.
+    members changes nothing. With `multi_hot` a 0 or 1 for each of the V names follows: what two
+    names do together is not blurred by the mean of their embeddings.
     """
 
     config: SetsModelConfig
     ordered: bool
+    multi_hot: bool = False
 
     @nn.compact
     def __call__(
         self, table: nn.Embed, ids_BxP: jax.Array, *, train: bool
     ) -> tuple[jax.Array, jax.Array]:
-        """Embedding table, ids [B, P] -> vectors [B, E], weights [B, P]; id 0 is padding."""
+        """Embedding table, ids [B, P] -> vectors [B, E], weights [B, P]; id 0 is padding.
+
+        With `multi_hot` vectors are [B, E + V]; V counts neither padding nor the unknown name.
+        """
         config = self.config
         mask = ids_BxP > 0
-        if train and config.unknown_dropout > 0:
+        if train and config.unknown_dropout > 0 and not self.multi_hot:
             hide = jax.random.bernoulli(
                 self.make_rng("dropout"), config.unknown_dropout, ids_BxP.shape
             )
@@ -91,4 +96,9 @@ class SetEncoder(nn.Module):
         if self.ordered:
             x += self.param("position", nn.initializers.normal(0.02), x.shape[1:])
         pooled, weights = AdditiveAttention(config.embedding, name="attention")(x, mask)
-        return nn.Dropout(config.dropout, deterministic=not train)(pooled), weights
+        pooled = nn.Dropout(config.dropout, deterministic=not train)(pooled)
+        if self.multi_hot:
+            hot = jax.nn.one_hot(ids_BxP, table.num_embeddings, dtype=pooled.dtype)
+            names = jnp.max(hot, axis=1)[:, _UNKNOWN + 1 :]
+            pooled = jnp.concatenate([pooled, names], axis=-1)
+        return pooled, weights

@@ -47,19 +47,21 @@ class _Sets(nn.Module):
 
     ordered: bool
     config: SetsModelConfig
+    multi_hot: bool = False
 
     @nn.compact
     def __call__(self, ids, *, train=False):
         # Wide enough that a permutation or a wrong id shows.
         table = nn.Embed(12, 4, embedding_init=nn.initializers.normal(1.0), name="table")
-        return SetEncoder(self.config, self.ordered, name="set")(table, ids, train=train)
+        encoder = SetEncoder(self.config, self.ordered, self.multi_hot, name="set")
+        return encoder(table, ids, train=train)
 
 
 IDS = np.array([[3, 5, 9, 1, 0], [7, 0, 0, 0, 0], [0, 0, 0, 0, 0]], np.int32)
 
 
-def sets(ordered, dropout=0.0, unknown_dropout=0.0):
-    module = _Sets(ordered, SetsModelConfig(4, dropout, unknown_dropout))
+def sets(ordered, dropout=0.0, unknown_dropout=0.0, multi_hot=False):
+    module = _Sets(ordered, SetsModelConfig(4, dropout, unknown_dropout), multi_hot)
     params = module.init(jax.random.key(2), IDS)["params"]
     if ordered:  # the start value 0.02 is too small to show
         position = jax.random.normal(jax.random.key(3), (5, 4))
@@ -129,6 +131,22 @@ def test_hidden_members_are_read_as_unknown_and_padding_stays_padding():
     assert 0.35 < is_unknown.mean() < 0.65
     np.testing.assert_array_equal(np.asarray(vectors)[2::3], 0)
     np.testing.assert_array_equal(np.asarray(weights)[:, 4], 0)
+
+
+def test_a_multi_hot_field_also_enters_as_its_names():
+    plain, _, _ = sets(ordered=False)
+    encode, encode_in_training, _ = sets(ordered=False, unknown_dropout=0.9, multi_hot=True)
+    vectors = np.asarray(encode(IDS)[0])
+    np.testing.assert_array_equal(vectors[:, :4], plain(IDS)[0])
+    expected = np.zeros((3, 10))  # of ids 2 to 11: neither padding nor the unknown name
+    expected[0, [1, 3, 7]] = 1
+    expected[1, 5] = 1
+    np.testing.assert_array_equal(vectors[:, 4:], expected)
+    # A name counts once, wherever it stands; none is shown as unknown in training.
+    again = np.array([[9, 3, 3, 5, 1]], np.int32)
+    np.testing.assert_array_equal(np.asarray(encode(again)[0])[0, 4:], expected[0])
+    trained = np.asarray(encode_in_training(IDS, jax.random.key(0))[0])
+    np.testing.assert_allclose(trained, vectors, rtol=1e-6)
 
 
 def test_nothing_is_random_outside_training():
