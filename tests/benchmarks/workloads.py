@@ -61,6 +61,7 @@ _PINNED = [
     "model.numbers.hidden=64",
     "model.sets.dropout=0.2",
     "model.sets.unknown_dropout=0.3",
+    "model.sets.multi_hot=[]",
     'model.text.encoder="lstm"',
     "model.fusion.hidden=[256,128]",
     "model.fusion.dropout=0.2",
