@@ -81,7 +81,7 @@ def test_a_search_leaves_a_config_plots_and_a_table_and_reads_no_test_film(work)
     assert "*best" in result.stderr
     rows = [line.split() for line in result.stdout.splitlines()]
     (values,) = [row[2:] for row in rows if row[:2] == ["validation", "rating/r2"]]
-    assert values == sorted(values, reverse=True)
+    assert values == sorted(values, key=float, reverse=True)
     assert result.stdout.endswith("Try next:\n  mfp train --config runs/mini/best.toml\n")
     run = work / "runs" / "mini"
     assert (run / "history.png").read_bytes()[:4] == b"\x89PNG"

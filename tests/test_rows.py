@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mfp import rows
@@ -224,7 +224,8 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200)
+# How fast rows are drawn says how busy the machine is, and nothing of the code.
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from([*FIELDS, *TARGET_FIELDS, "year", "nonsense"]), JSON_VALUES, max_size=8
