@@ -3,6 +3,8 @@
 # make lint    style and types
 # make docs    the reference of every module, from its docstrings
 # make soak    what takes hours: kills at random moments, memory, the long tests; with time limits
+# make mutants  whether small changes of losses, step, metrics, intervals, history are seen: an hour
+# make coverage  the test suite, with the lines and branches of mfp/ that it reaches
 # make reproduce  the README's figures, over five seeds
 # make audit   known vulnerabilities and licences of what is installed
 # make sbom    a bill of materials of it (CycloneDX), in build/sbom.json
@@ -17,7 +19,7 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/base.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help train test notebooks docs soak bench reproduce lint format lock audit sbom clean
+.PHONY: help train test notebooks docs soak mutants coverage bench reproduce lint format lock audit sbom clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -44,6 +46,13 @@ soak: $(VENV)/.dev ## kills at random moments of runs, memory, and the tests tha
 
 notebooks: $(VENV)/.notebooks ## run every notebook in place (NOTEBOOKS="01 08": only those)
 	$(BIN)/python tests/notebooks/execute.py $(NOTEBOOKS)
+
+mutants: $(VENV)/.proof ## test the tests: small changes of the core, each of which they should see
+	$(BIN)/python tests/soak/mutants.py
+
+coverage: $(VENV)/.proof ## lines and branches of mfp/ that the tests reach; at least 95 %
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov=mfp --cov-branch \
+	  --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, restarts, mfp-predict
 	$(BIN)/python tests/benchmarks/contest.py step
@@ -84,6 +93,10 @@ $(VENV)/.dev: $(VENV)/.sample
 
 $(VENV)/.notebooks: $(VENV)/.sample
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks]'
+	@touch $@
+
+$(VENV)/.proof: $(VENV)/.dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sample,proof]'
 	@touch $@
 
 # Into the same place, so that both are measured with the same JAX.

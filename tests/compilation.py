@@ -14,8 +14,14 @@ from jax.experimental.compilation_cache import compilation_cache
 _SETTINGS = {"jax_compilation_cache_dir": "", "jax_persistent_cache_min_compile_time_secs": 0.2}
 
 
+def common_folder(factory: pytest.TempPathFactory) -> Path:
+    """One for all workers of pytest-xdist, whose own folders lie beside each other."""
+    base = factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 def cache_folder(factory: pytest.TempPathFactory) -> Path:
-    return factory.getbasetemp() / "compiled"
+    return common_folder(factory) / "compiled"
 
 
 @contextmanager

@@ -10,7 +10,9 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 from dataclasses import dataclass
 from pathlib import Path
 
+import compilation
 import pytest
+from filelock import FileLock
 
 from mfp import config as configs
 from mfp.config import Config
@@ -30,7 +32,7 @@ needs_beam = pytest.mark.skipif(
 
 @dataclass(frozen=True)
 class Run:
-    """A debug run on bundled films, trained once per test session."""
+    """A debug run on bundled films, trained once per test session by one of its workers."""
 
     config: Config
     path: Path
@@ -42,9 +44,15 @@ class Run:
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def common(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all workers of pytest-xdist share: what is dear is made by one of them."""
+    return compilation.common_folder(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def prepared(common: Path) -> Path:
     """The folder where this test session keeps prepared datasets."""
-    return tmp_path_factory.mktemp("prepared")
+    return common / "prepared"
 
 
 @pytest.fixture(scope="session")
@@ -53,24 +61,31 @@ def debug_config(prepared: Path) -> Config:
 
 
 @pytest.fixture(scope="session")
-def dataset(debug_config: Config):
+def dataset(debug_config: Config, common: Path):
     """The bundled films of the debug config, prepared."""
     from mfp.data import dataset as datasets
 
-    return datasets.prepare(debug_config.data)
+    with FileLock(common / "prepared.lock"):
+        return datasets.prepare(debug_config.data)
 
 
 @pytest.fixture(scope="session")
-def run(debug_config: Config, dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(debug_config: Config, dataset, common: Path) -> Run:
     """A finished run with metrics and bundle. Read only: copy it before you change it."""
+    path, films = common / "debug", {name: list(split) for name, split in dataset.splits.items()}
+    with FileLock(common / "debug.lock"):
+        if not (done := common / "debug.done").exists():
+            _train(debug_config, dataset, path)
+            done.touch()
+    return Run(debug_config, path, films)
+
+
+def _train(config: Config, dataset, path: Path) -> None:
     from mfp.report.progress import TrainingProgress
     from mfp.training import loop, session
     from mfp.training.run import RunFolder
 
-    folder = RunFolder(tmp_path_factory.mktemp("runs") / "debug")
-    progress = TrainingProgress(quiet=True)
-    trained = loop.train(debug_config, dataset, folder, progress)
-    report = session.evaluate_run(folder, debug_config, dataset, trained, progress)
-    session.export_run(folder, folder.bundle, debug_config, dataset, trained, report)
-    films = {name: list(split) for name, split in dataset.splits.items()}
-    return Run(debug_config, folder.path, films)
+    folder, progress = RunFolder(path), TrainingProgress(quiet=True)
+    trained = loop.train(config, dataset, folder, progress)
+    report = session.evaluate_run(folder, config, dataset, trained, progress)
+    session.export_run(folder, folder.bundle, config, dataset, trained, report)

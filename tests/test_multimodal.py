@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from mfp import cli, cli_predict
+from mfp.data import guard
 
 ROOT = Path(__file__).resolve().parent.parent
 GOOD, BAD = "a warm and clever joy", "a dull and empty mess"
@@ -186,6 +187,17 @@ def test_a_tables_media_lie_beside_it_unless_a_folder_is_named(folder: Path, bun
     assert not any(media_flags(film) for film in found)
     lost = predict("--model", str(bundle), table)  # not beside it: served, and said
     assert sum(bool(media_flags(film)) for film in lost) == 80 + 30 - 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 5])
+def test_the_number_of_decoding_processes_changes_nothing(
+    folder: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+):
+    command = ("--model", str(bundle), str(folder / "films.jsonl"), "--media", str(folder / "media"))
+    expected = predict(*command)
+    monkeypatch.setattr(guard, "WORKERS", workers)
+    assert predict(*command) == expected
 
 
 @pytest.mark.slow

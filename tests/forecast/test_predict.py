@@ -19,6 +19,16 @@ def numbers(forecasts):
     return np.array([[f.rating, f.revenue_usd, f.hit_probability] for f in forecasts])
 
 
+def assert_same(found, expected):
+    """To the last digit of float32; of the hit, to what a last digit of the rating may move it.
+
+    Where the hit is bounded by the rating's distribution, which rises in steps of 1/n between
+    scores that may lie close together, 5e-7 of a rating moved it by 2e-6.
+    """
+    np.testing.assert_allclose(found[:, :2], expected[:, :2], rtol=1e-6)
+    np.testing.assert_allclose(found[:, 2], expected[:, 2], rtol=0, atol=1e-5)
+
+
 @pytest.fixture(scope="module")
 def together(forecaster, test_films):
     return forecaster.predict(test_films)
@@ -41,13 +51,13 @@ def test_no_films_no_forecasts(forecaster):
 @pytest.mark.parametrize("count", [1, 2, 16, 17])
 def test_a_forecast_does_not_depend_on_the_other_films(forecaster, test_films, together, count):
     found = numbers(forecaster.predict(test_films[:count]))
-    np.testing.assert_allclose(found, numbers(together)[:count], rtol=1e-6)
+    assert_same(found, numbers(together)[:count])
 
 
 def test_a_forecast_does_not_depend_on_the_order_of_rows(forecaster, test_films, together):
     order = np.random.default_rng(0).permutation(len(test_films))
     found = forecaster.predict([test_films[i] for i in order])
-    np.testing.assert_allclose(numbers(found), numbers(together)[order], rtol=1e-6)
+    assert_same(numbers(found), numbers(together)[order])
     assert [f.id for f in found] == [together[i].id for i in order]
 
 
@@ -56,7 +66,7 @@ def test_more_films_than_the_largest_batch(forecaster, test_films, together):
     assert len(many) > BATCH_SIZES[-1]
     found = numbers(forecaster.predict(many))
     expected = np.tile(numbers(together), (3, 1))[: len(many)]
-    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert_same(found, expected)
 
 
 def test_a_stream_is_read_no_further_than_needed(forecaster, test_films):

@@ -94,7 +94,7 @@ def execute(path: Path) -> nbformat.NotebookNode:
             extra_arguments=["--HistoryManager.enabled=False"],
         )
         try:
-            client.execute(env=_environment(private))
+            client.execute(cleanup_kc=True, env=_environment(private))  # ours is left alive else
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             cell = _failed(notebook)
             reason = _ANSI.sub("", str(error)).strip()

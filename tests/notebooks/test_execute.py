@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import os
 from pathlib import Path
 
 import nbformat
@@ -35,6 +37,18 @@ def test_a_notebook_that_was_run_has_no_problems(run: Path):
     assert execute.problems(run) == []
 
 
+def kernels() -> list[str]:
+    """The kernels that this process has started and not ended."""
+    ours = f"/proc/{os.getpid()}/task/*/children"
+    children = [pid for path in glob.glob(ours) for pid in Path(path).read_text().split()]
+    commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in children]
+    return [command for command in commands if "ipykernel" in command]
+
+
+def test_a_kernel_ends_with_its_notebook(run: Path):
+    assert not kernels()
+
+
 def test_running_again_changes_no_byte(run: Path):
     before = run.read_bytes()
     nbformat.write(execute.execute(run), run)
@@ -45,6 +59,7 @@ def test_a_failing_cell_is_named(tmp_path: Path):
     path = write(tmp_path / "02_bad.ipynb", "x = 1", "x / 0", "x")
     with pytest.raises(execute.NotebookError, match=r"(?s)02_bad.ipynb, cell 3: .*ZeroDivision"):
         execute.execute(path)
+    assert not kernels()
     assert execute.main([str(tmp_path / "nothing")]) == 1
 
 
