@@ -194,7 +194,13 @@ def test_a_tables_media_lie_beside_it_unless_a_folder_is_named(folder: Path, bun
 def test_the_number_of_decoding_processes_changes_nothing(
     folder: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ):
-    command = ("--model", str(bundle), str(folder / "films.jsonl"), "--media", str(folder / "media"))
+    command = (
+        "--model",
+        str(bundle),
+        str(folder / "films.jsonl"),
+        "--media",
+        str(folder / "media"),
+    )
     expected = predict(*command)
     monkeypatch.setattr(guard, "WORKERS", workers)
     assert predict(*command) == expected
