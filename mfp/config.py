@@ -1,4 +1,4 @@
-"""Configuration: the schema (`mfp/schema.py`) read from TOML, with `extends` and overrides.
+"""Configuration: the schema (`mfp/schema/`) read from TOML, with `extends` and overrides.
 
 A config holds values only: numbers, words, lists of field names. Every key is typed, every
 unknown key, wrong type and impossible value is an error that names the key, the file it came

@@ -15,7 +15,12 @@ _SETTINGS = {"jax_compilation_cache_dir": "", "jax_persistent_cache_min_compile_
 
 
 def common_folder(factory: pytest.TempPathFactory) -> Path:
-    """One for all workers of pytest-xdist, whose own folders lie beside each other."""
+    """One for all workers of pytest-xdist, whose own folders lie beside each other.
+
+    MFP_TESTS_COMMON names one that outlives the session, for sessions of one and the same code.
+    """
+    if named := os.environ.get("MFP_TESTS_COMMON"):
+        return Path(named)
     base = factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
 

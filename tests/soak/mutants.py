@@ -7,6 +7,8 @@
 cosmic-ray makes the mutants (pip install 'mfp[proof]'); each is tested in a process of its own,
 forked from one that has imported jax and pytest, in which it takes the place of the module. Prints
 the mutants that no test saw; exit code 1 where there are any but those of `mutants_argued.txt`.
+Prepared films, compiled programs and the run that forecasts are made with are of the module as it
+is, made once.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import importlib
 import importlib.util
 import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -134,9 +137,11 @@ def _put(name: str, source: str) -> None:
     exec(compile(source, spec.origin, "exec"), module.__dict__)
 
 
-def _test(name: str, source: str, tests: Sequence[str], folder: str) -> None:
+def _test(name: str, source: str, tests: Sequence[str], folder: str, common: str) -> None:
     """In a process of its own: exit code 0 where all tests pass."""
     import pytest
+
+    os.environ["MFP_TESTS_COMMON"] = common
 
     null = os.open(os.devnull, os.O_WRONLY)
     for stream in (1, 2):
@@ -153,11 +158,13 @@ def _test(name: str, source: str, tests: Sequence[str], folder: str) -> None:
     os._exit(int(pytest.main([*options, *(f"tests/{test}" for test in tests)])))
 
 
-def survives(name: str, source: str, tests: Sequence[str], seconds: float) -> bool:
+def survives(name: str, source: str, tests: Sequence[str], common: str, seconds: float) -> bool:
     """Whether all tests pass with this source in the place of the module."""
     context = multiprocessing.get_context("forkserver")
     with tempfile.TemporaryDirectory(prefix="mfp-mutant-") as folder:
-        process = context.Process(target=_test, args=(name, source, tests, f"{folder}/tests"))
+        process = context.Process(
+            target=_test, args=(name, source, tests, f"{folder}/tests", common)
+        )
         process.start()
         process.join(seconds)
         if process.is_alive():  # it goes round in circles, which somebody would notice
@@ -176,12 +183,13 @@ def main(modules: Sequence[str], jobs: int, line: int | None, minutes: float) ->
     os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
     argued = {x.strip() for x in ARGUED.read_text("utf-8").splitlines() if " => " in x}
+    common = tempfile.mkdtemp(prefix="mfp-mutants-")
     deadline, unseen = time.monotonic() + 60 * minutes, 0
     for short in modules or MODULES:
         name, tests = MODULES[short]
         source = (ROOT / (name.replace(".", "/") + ".py")).read_text("utf-8")
         began = time.monotonic()
-        if not survives(name, source, tests, 1200):
+        if not survives(name, source, tests, common, 1200):
             sys.exit(f"{short}: its tests fail as it is")
         limit = 60 + 5 * (time.monotonic() - began)
         found = [m for m in mutants(source) if line in (None, m.line)]
@@ -189,7 +197,7 @@ def main(modules: Sequence[str], jobs: int, line: int | None, minutes: float) ->
         def alive(mutant: Mutant) -> bool | None:
             if time.monotonic() > deadline:
                 return None
-            return survives(name, mutant.source, tests, limit)  # noqa: B023
+            return survives(name, mutant.source, tests, common, limit)  # noqa: B023
 
         with ThreadPoolExecutor(jobs) as pool:
             results = list(tqdm(pool.map(alive, found), short, len(found), unit=" mutants"))
@@ -203,6 +211,7 @@ def main(modules: Sequence[str], jobs: int, line: int | None, minutes: float) ->
         )
         for mutant in new:
             click.echo(f"  line {mutant.line}, {mutant.operator}\n    {mutant.name}")
+    shutil.rmtree(common)
     sys.exit(1 if unseen else 0)
 
 
