@@ -34,10 +34,12 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[2]
 ARGUED = Path(__file__).with_name("mutants_argued.txt")
 
+_STEP = tuple(f"training/test_{x}.py" for x in ("step", "uncertainty", "members", "ten_steps"))
+
 # Each module and the tests that are to see its mutants, the quickest first.
 MODULES = {
-    "losses": ("mfp.training.losses", ("training/test_losses.py", "training/test_step.py")),
-    "step": ("mfp.training.step", ("training/test_step.py",)),
+    "losses": ("mfp.training.losses", ("training/test_losses.py", *_STEP)),
+    "step": ("mfp.training.step", _STEP),
     "metrics": ("mfp.training.metrics", ("training/test_metrics.py",)),
     "intervals": ("mfp.forecast.intervals", ("forecast/test_intervals.py",)),
     "conformal": ("mfp.calibration.conformal", ("calibration/test_conformal.py",)),
@@ -154,7 +156,7 @@ def _test(name: str, source: str, tests: Sequence[str], folder: str, common: str
         _put(name, source)
     except Exception:
         os._exit(1)
-    options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}", "--timeout=120"]
+    options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}", "--timeout=900"]
     os._exit(int(pytest.main([*options, *(f"tests/{test}" for test in tests)])))
 
 

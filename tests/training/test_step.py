@@ -1,4 +1,4 @@
-"""The train step: by hand on a line, and the same under jit and pmap on real films."""
+"""The train step: by hand on a line, and what must not change it."""
 
 from __future__ import annotations
 
@@ -11,40 +11,15 @@ import optax
 import pytest
 
 from mfp.config import OptimizerConfig, ParallelConfig
-from mfp.data.batches import TrainingBatches
-from mfp.training import assemble, optim
+from mfp.training import optim
 from mfp.training.parallel import Runner
 from mfp.training.step import (
-    UNCERTAINTY,
     Objective,
-    TrainState,
-    ensemble_step,
     init_state,
     mean_losses,
     train_step,
 )
-
-RNG = np.random.default_rng(0)
-
-
-def line(params, batch, key):
-    """rating = hit logit = x . kernel + bias."""
-    y = (batch["x"] @ params["kernel"])[:, 0] + params["bias"][0]
-    return {"outputs": {"rating": y, "hit": y}}
-
-
-def line_batch(rows=8):
-    batch = {"x": RNG.normal(size=(rows, 3))}
-    batch["targets/rating"] = batch["x"] @ [1.0, -2.0, 0.5] + 0.3
-    batch["targets/hit"] = RNG.integers(0, 2, rows)
-    batch["weights/rating"] = RNG.integers(0, 2, rows)
-    batch["weights/hit"] = RNG.integers(0, 2, rows)
-    batch["weights/rating"][0] = batch["weights/hit"][0] = 1
-    return {name: np.asarray(a, np.float32) for name, a in batch.items()}
-
-
-PARAMS = {"kernel": jnp.array([[0.2], [-0.4], [0.0]]), "bias": jnp.array([0.7])}
-KEY = jax.random.key(7)
+from training.line import KEY, PARAMS, line, line_batch
 
 
 def one_step(batch, state=None, apply=line, ema=0.9, learning_rate=0.1, **objective):
@@ -193,107 +168,6 @@ def test_each_optimizer_reduces_the_loss(name):
     assert found[-1] < 0.3 * found[0]
 
 
-def uneven(batch, k):
-    """Weights such that a mean over shards, or over parts, of their means would be wrong."""
-    rng = np.random.default_rng(k)
-    for name in batch:
-        if name.startswith("weights/"):
-            batch[name] = batch[name] * (rng.uniform(size=32) < np.repeat([0.1, 0.9, 0.5, 1], 8))
-            batch[name] *= rng.uniform(0.2, 1, size=32)
-            batch[name][28:] = 0  # padding
-    batch["weights/rating"][4 * (k % 8) : 4 * (k % 8) + 4] = 0  # a shard without any
-    batch["weights/rating"][k % 4 :: 4] = 0  # and a part
-    batch["weights/hit"][k % 28] = 1  # never none at all
-    return {name: a.astype(np.float32) if "weights/" in name else a for name, a in batch.items()}
-
-
-def ten_steps(still, config, devices=1, accumulate=1, name="adamw", apply=None):
-    optimizer = OptimizerConfig(name, learning_rate=0.02, l2=1e-3)
-    tx = optim.optimizer(optimizer, 10)
-    objective = Objective({"rating": 1.0, "revenue": 0.4, "hit": 0.3}, l2=1e-3)
-    step = partial(
-        train_step,
-        apply=apply or still.apply,
-        tx=tx,
-        objective=objective,
-        ema=0.9,
-        accumulate=accumulate,
-    )
-    runner = Runner(config, 32, accumulate, jax.devices()[:devices])
-    compiled = runner.compile(step)
-    # Adam divides by the gradient's own size: where that is near 0 rounding shows, as in seed 1.
-    batches = TrainingBatches(still.splits["train"], 32, seed=0)
-    # The heads start at zero, where nothing below them has a gradient in the first step.
-    params = jax.tree.map(lambda p: p + 0.05, still.params)
-    state, key = runner.place_state(jax.device_get(init_state(params, tx))), runner.place_key(KEY)
-    for k in range(10):
-        state, sums, _ = compiled(state, runner.place(uneven(batches[k], k)), key)
-    return state, sums
-
-
-def assert_every_shard_equals(found, expected, devices):
-    """Replicas can differ silently, shards lie in the wrong place. Counts the split arrays."""
-    split = 0
-    pairs = zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True)
-    for a, b in pairs:
-        assert len({shard.device for shard in b.addressable_shards}) == devices
-        whole = np.asarray(a)
-        for shard in b.addressable_shards:
-            np.testing.assert_allclose(shard.data, whole[shard.index], rtol=1e-5, atol=1e-6)
-        split += b.addressable_shards[0].data.shape != whole.shape
-    return split
-
-
-@pytest.fixture(scope="module")
-def one_device(still):
-    return {name: ten_steps(still, ParallelConfig("jit"), name=name) for name in ("sgd", "adamw")}
-
-
-SPLIT = ParallelConfig("sharded", model_devices=2, shard_at_least=1)
-
-
-@pytest.mark.parametrize(
-    ("config", "devices", "accumulate", "name"),
-    [
-        (ParallelConfig("pmap"), 2, 1, "adamw"),
-        (ParallelConfig("pmap"), 8, 1, "adamw"),
-        (ParallelConfig("pmap"), 8, 1, "sgd"),
-        (ParallelConfig("sharded"), 2, 1, "adamw"),
-        (ParallelConfig("sharded"), 8, 1, "adamw"),
-        (SPLIT, 2, 1, "adamw"),
-        (SPLIT, 8, 1, "adamw"),
-        # Not Adam, which blows the rounding of a sum's order up where gradients nearly cancel.
-        (ParallelConfig("jit"), 1, 4, "sgd"),
-        (ParallelConfig("pmap"), 8, 4, "sgd"),
-        (SPLIT, 8, 4, "sgd"),
-    ],
-)
-def test_ten_steps_are_those_of_one_device(still, one_device, config, devices, accumulate, name):
-    found = ten_steps(still, config, devices, accumulate, name)
-    split = assert_every_shard_equals(found, one_device[name], devices)
-    assert isinstance(found[0], TrainState)
-    assert (split > 20) == (config.model_devices > 1)
-
-
-def test_ten_steps_move_the_parameters(still, one_device):
-    start = jax.tree.map(lambda p: p + 0.05, still.params)
-    for state, _ in one_device.values():
-        moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), state.params, start)
-        assert max(jax.tree.leaves(moved)) > 0.02
-
-
-def test_sharded_dropout_is_that_of_one_device(still, tiny, few):
-    """Whatever the mesh: the program is the same, and so are its draws."""
-    apply = assemble.apply_function(assemble.build_network(tiny, still.spec))
-    expected = ten_steps(still, ParallelConfig("jit"), name="sgd", apply=apply)
-    without = ten_steps(still, ParallelConfig("jit"), name="sgd")
-    kernels = [state.params["fusion"]["dense_0"]["kernel"] for state, _ in (expected, without)]
-    assert np.abs(kernels[0] - kernels[1]).max() > 1e-3  # it does drop
-    for config in (ParallelConfig("sharded"), SPLIT):
-        found = ten_steps(still, config, 8, name="sgd", apply=apply)
-        assert_every_shard_equals(found, expected, 8)
-
-
 def test_each_part_of_a_batch_draws_its_own_dropout():
     tx = optax.sgd(0.0)
     state = init_state(PARAMS, tx)
@@ -372,137 +246,6 @@ def test_the_step_keeps_every_shape_and_type(still):
     )
     assert set(sums) == {"rating", "revenue", "hit"}
     assert all(s.shape == w.shape == () for s, w in sums.values())
-
-
-@pytest.fixture(scope="module")
-def members(still, tiny):
-    """Two members with dropout, clipped and penalised: parameters, and what a step is given."""
-    network = assemble.build_network(tiny, still.spec)
-    config = OptimizerConfig(learning_rate=0.02, clip_norm=0.05)
-    closures = {
-        "apply": assemble.apply_function(network),
-        "tx": optim.optimizer(config, 10),
-        "objective": Objective({"rating": 1.0, "revenue": 0.4, "hit": 0.3}, l2=1e-3),
-        "ema": 0.9,
-    }
-    return assemble.init_params(network, still.spec, 5, members=2), network, closures
-
-
-def test_members_are_drawn_each_from_its_own_key(members, still):
-    params, network, _ = members
-    key = jax.random.fold_in(jax.random.key(5), 1)
-    alone = jax.jit(network.init)(key, assemble.example_inputs(still.spec))["params"]
-    for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(alone), strict=True):
-        np.testing.assert_allclose(a[1], b, rtol=1e-6, atol=1e-7)
-    kernels = params["fusion"]["dense_0"]["kernel"]
-    assert np.abs(kernels[0] - kernels[1]).max() > 0.01
-
-
-def assert_each_goes_its_own_way(params, closures, batches, mode="jit", devices=1):
-    """Same batches, its own key, its own clipping: what each member would do alone."""
-    tx, key = closures["tx"], jax.random.key(5)
-    count = len(jax.tree.leaves(params)[0])
-    rows = len(batches[0]["weights/rating"])
-    runner = Runner(ParallelConfig(mode), rows, 1, jax.devices()[:devices])
-
-    def trained(compiled, state, key):
-        state = runner.place_state(jax.device_get(state))
-        for batch in batches:
-            state, sums, _ = compiled(state, runner.place(batch), runner.place_key(key))
-        return jax.device_get((state, sums))
-
-    compiled = runner.compile(partial(ensemble_step, members=count, **closures))
-    together, sums = trained(compiled, init_state(params, tx, count), key)
-    assert together.step == len(batches)
-    compiled, losses = runner.compile(partial(train_step, **closures)), []
-    for k in range(count):
-        own = jax.tree.map(lambda p, k=k: p[k], params)
-        alone, found = trained(compiled, init_state(own, tx), jax.random.fold_in(key, k))
-        losses.append(float(found["rating"][0]))
-        for a, b in zip(
-            jax.tree.leaves((together.params, together.ema)),
-            jax.tree.leaves((alone.params, alone.ema)),
-            strict=True,
-        ):
-            np.testing.assert_allclose(a[k], b, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(sums["rating"][0], np.mean(losses), rtol=1e-5)
-    assert np.ptp(losses) > 1e-3
-
-
-def test_a_member_takes_the_steps_that_it_would_take_alone(members, still):
-    params, _, closures = members
-    batches = TrainingBatches(still.splits["train"], 32, seed=0)
-    assert_each_goes_its_own_way(params, closures, [batches[k] for k in range(3)])
-
-
-@pytest.mark.parametrize(("mode", "devices"), [("pmap", 2), ("sharded", 2)])
-def test_members_also_go_alone_where_the_batch_is_spread(mode, devices):
-    def noisy(params, batch, key):
-        y = line(params, batch, key)["outputs"]["rating"]
-        y = y + 0.1 * jax.random.normal(key, y.shape)
-        return {"outputs": {"rating": y, "hit": y}}
-
-    params = jax.tree.map(lambda p: jnp.stack([p, 10 * p, -p]), PARAMS)
-    closures = {
-        "apply": noisy,
-        "tx": optim.optimizer(OptimizerConfig("sgd", 0.1, clip_norm=0.05), 10),
-        "objective": Objective({"rating": 1.0, "hit": 0.5}),
-        "ema": 0.9,
-    }
-    assert_each_goes_its_own_way(params, closures, [line_batch(), line_batch()], mode, devices)
-
-
-def uncertain(s):
-    """A step with learned weights of rating and hit; the gradients of log s^2."""
-    params = PARAMS | {UNCERTAINTY: {name: jnp.asarray(v) for name, v in s.items()}}
-    objective = Objective({"rating": 1.0, "hit": 0.5}, uncertainty=True)
-    tx, batch = optax.sgd(1.0), line_batch()
-    state, sums = train_step(
-        init_state(params, tx), batch, KEY, apply=line, tx=tx, objective=objective, ema=0.0
-    )
-    moved = {name: s[name] - float(state.params[UNCERTAINTY][name]) for name in s}
-    return moved, {name: float(total / weight) for name, (total, weight) in sums.items()}
-
-
-def test_uncertain_targets_by_hand():
-    """d/ds of exp(-s) L + s / 2, of a regression of exp(-s) L / 2 + s / 2; times the weight."""
-    gradient, mean = uncertain({"rating": 0.3, "hit": -0.2})
-    expected = {
-        "rating": -0.5 * np.exp(-0.3) * mean["rating"] + 0.5,
-        "hit": 0.5 * (-np.exp(0.2) * mean["hit"] + 0.5),
-    }
-    assert gradient == pytest.approx(expected, rel=1e-4)
-
-
-def test_the_uncertainty_of_a_target_comes_to_rest_at_its_loss():
-    params = PARAMS | {UNCERTAINTY: {"rating": jnp.zeros(()), "hit": jnp.zeros(())}}
-    still_line = lambda p, batch, key: line(PARAMS, batch, key)  # noqa: E731
-    objective = Objective({"rating": 1.0, "hit": 0.5}, uncertainty=True)
-    tx, batch = optax.sgd(0.5), line_batch()
-    batch["weights/hit"][:] = 0  # nothing is known of it: its uncertainty stays
-    state = init_state(params, tx)
-    step = jax.jit(partial(train_step, apply=still_line, tx=tx, objective=objective, ema=0.0))
-    for _ in range(100):
-        state, sums = step(state, batch, KEY)
-    loss = float(sums["rating"][0] / sums["rating"][1])
-    assert float(jnp.exp(state.params[UNCERTAINTY]["rating"])) == pytest.approx(loss, rel=1e-3)
-    assert float(state.params[UNCERTAINTY]["hit"]) == 0
-
-
-def test_uncertainty_is_added_once_whatever_the_number_of_shards():
-    params = PARAMS | {UNCERTAINTY: {"rating": jnp.zeros(()), "hit": jnp.zeros(())}}
-    objective = Objective({"rating": 1.0, "hit": 0.5}, uncertainty=True)
-    tx, batch = optax.sgd(0.1), line_batch(8)
-    step = partial(train_step, apply=line, tx=tx, objective=objective, ema=0.0)
-    found = []
-    for mode, count in (("jit", 1), ("pmap", 4)):
-        runner = Runner(ParallelConfig(mode), 8, 1, jax.devices()[:count])
-        state = runner.place_state(jax.device_get(init_state(params, tx)))
-        compiled = runner.compile(step)
-        state, *_ = compiled(state, runner.place(batch), runner.place_key(KEY))
-        found.append(jax.device_get(state.params))
-    for a, b in zip(*map(jax.tree.leaves, found), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def test_smoothing_moves_the_gradient_and_not_what_is_logged():
