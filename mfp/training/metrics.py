@@ -84,10 +84,10 @@ def auc(truth: np.ndarray, score: np.ndarray) -> float:
 def classes(truth: np.ndarray, probability: np.ndarray) -> Metrics:
     """Log loss and accuracy of class probabilities. [N] of class indices, [N, C]."""
     labels = truth.astype(int)
-    chosen = np.clip(probability[np.arange(len(labels)), labels], 1e-7, 1.0)
+    chosen = np.maximum(probability[np.arange(len(labels)), labels], 1e-7)
     return {
         "log_loss": float(-np.mean(np.log(chosen))),
-        "accuracy": float(np.mean(probability.argmax(-1) == labels)),
+        "accuracy": float(np.mean(probability.argmax(axis=1) == labels)),
         "n": len(labels),
     }
 

@@ -58,6 +58,7 @@ def test_what_is_said_from_a_threshold_on():
     assert math.isnan(nothing["precision"])
     assert (nothing["recall"], nothing["f1"]) == (0, 0)
     assert math.isnan(metrics.decided(np.zeros(5), chance, 0.5)["recall"])
+    assert metrics.decided(np.zeros(5), chance, 0.95)["f1"] == 0  # said of none, true of none
 
 
 def test_binary_equals_scikit_learn():
@@ -90,6 +91,16 @@ def test_a_certain_and_wrong_probability_has_a_finite_log_loss():
     assert found["accuracy"] == 0
 
 
+def test_from_one_half_on_a_probability_says_yes():
+    found = metrics.binary(np.array([1.0, 0.0]), np.array([0.5, 0.4]))
+    assert found["accuracy"] == 1
+
+
+def test_a_class_held_impossible_has_a_finite_log_loss():
+    found = metrics.classes(np.array([1.0]), np.array([[1.0, 0.0]]))
+    assert found["log_loss"] == pytest.approx(-math.log(1e-7))
+
+
 def test_classes_equal_scikit_learn():
     labels = RNG.integers(0, 4, 200)
     probability = RNG.dirichlet(np.ones(4), 200) * 0.96 + 0.01
@@ -107,3 +118,9 @@ def test_films_of_unknown_truth_are_left_out():
     truth["rating"][50:] = np.nan
     found = metrics.evaluate(truth, {"rating": PRED, "hit": PROBABILITY})
     assert found == {"rating": metrics.regression(TRUTH[:50], PRED[:50])}
+
+
+def test_what_has_no_truth_is_passed_over():
+    """The spread of an ensemble's members stands beside its targets."""
+    predictions = {"rating.spread": PRED, "rating": PRED}
+    assert set(metrics.evaluate({"rating": TRUTH}, predictions)) == {"rating"}
