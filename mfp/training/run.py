@@ -47,6 +47,7 @@ class RunFolder:
         self.first_file = path / "first.json"  # of a final fit: metrics of the run it followed
         self.bundle = path / "bundle"
         self._claimed = False
+        self._begun = False
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -93,6 +94,7 @@ class RunFolder:
           ConfigError: the folder holds a run of another config or of other data.
         """
         document = {"config": configs.to_json(config), "fingerprint": dataset.fingerprint}
+        self._begun = True
         if not self.config_file.exists():
             self.path.mkdir(parents=True, exist_ok=True)
             write_json(self.config_file, document)
@@ -174,15 +176,18 @@ class RunFolder:
             raise ConfigError(f"{path}: cannot be read: {error}; {remedy}") from None
 
     def log(self, line: Mapping[str, Any]) -> None:
-        _append(self.log_file, line)
+        self._append(self.log_file, line)
 
     def log_speed(self, line: Mapping[str, Any]) -> None:
-        _append(self.speed_file, line)
+        self._append(self.speed_file, line)
 
-
-def _append(path: Path, line: Mapping[str, Any]) -> None:
-    with named(path), path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    def _append(self, path: Path, line: Mapping[str, Any]) -> None:
+        # A checkpoint in the background makes missing folders anew: where the disk is gone, no log
+        # may begin in what it made in the place of the run.
+        if self._begun and not self.config_file.exists():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+        with named(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def write_json(path: Path, value: Any) -> None:

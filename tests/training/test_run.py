@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,18 @@ def test_the_log_is_cut_back_to_a_step(tmp_path):
     assert [json.loads(line) for line in run.log_file.read_text().splitlines()] == lines[:3]
     run.truncate_log(0)
     assert run.log_file.read_text() == ""
+
+
+def test_no_log_begins_where_the_run_is_gone(tmp_path, tiny, few):
+    """A checkpoint in the background makes the folder anew where its disk is no longer there."""
+    run = RunFolder(tmp_path / "run")
+    run.begin(tiny, few)
+    run.log({"step": 1})
+    shutil.rmtree(run.path)
+    run.checkpoints.mkdir(parents=True)
+    with pytest.raises(FileNotFoundError, match=r"log\.jsonl"):
+        run.log({"step": 2})
+    assert not run.log_file.exists()
 
 
 def test_a_file_is_replaced_whole(tmp_path):
