@@ -116,7 +116,9 @@ class Distribution:
     def interval(self, level: float) -> tuple[np.ndarray, np.ndarray]:
         """Two-sided bounds, which hold the forecast itself in any case. [N], [N]."""
         groups, which = np.unique(self.group, return_inverse=True)
-        tails = np.array([self.scores[group].tails(level) for group in groups]).reshape(-1, 2)
+        tails = np.array([self.scores[group].tails(level) for group in groups]).reshape(
+            len(groups), 2
+        )
         low = self.forecast + self.spread * tails[which, 0]
         high = self.forecast + self.spread * tails[which, 1]
         return np.minimum(low, self.forecast), np.maximum(high, self.forecast)
@@ -169,7 +171,7 @@ class TargetCalibration:
         """Of films: forecast [N], features [N, F], missing key parts [N, K]."""
         distinct, which = np.unique(missing, axis=0, return_inverse=True)
         covered = [patterns.cover(self.patterns, row) for row in distinct]
-        group = np.array(covered, np.int64)[which.reshape(-1)]
+        group = np.array(covered, np.int64)[which.ravel()]
         return Distribution(
             np.asarray(forecast, np.float64), self.spread(features), group, self.scores
         )

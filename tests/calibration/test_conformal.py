@@ -80,6 +80,36 @@ def test_the_probability_below_is_the_share_of_scores():
     np.testing.assert_allclose(scores.below(np.array([1.0, 50.0, 50.5])), [0.01, 0.5, 0.505])
 
 
+def test_beyond_all_scores_it_is_half_way_to_certainty():
+    scores = Scores.of(np.arange(1.0, 100))
+    np.testing.assert_allclose(scores.below(np.array([0.0, 100.0])), [0.005, 0.995])
+
+
+def test_between_thinned_scores_it_rises_evenly():
+    scores = Scores(99, np.array([1, 11]), np.array([0.0, 10.0]))
+    np.testing.assert_allclose(scores.below(np.array([2.5, 5.0])), [0.035, 0.06])
+
+
+def test_the_outer_scores_are_all_kept():
+    ranks = Scores.of(np.arange(5000.0)).ranks
+    np.testing.assert_array_equal(ranks[:40], np.arange(1, 41))
+    np.testing.assert_array_equal(ranks[-40:], np.arange(4961, 5001))
+    assert np.diff(ranks).max() < 30
+
+
+@pytest.mark.parametrize(("ranks", "values"), [([], []), ([1, 2], [0.5])])
+def test_ranks_without_their_scores_are_refused(ranks, values):
+    with pytest.raises(ValueError, match="do not belong together"):
+        Scores.from_json({"films": 9, "ranks": ranks, "values": values})
+
+
+def test_a_distribution_counts_in_spreads_of_each_film_and_scores_of_its_group():
+    scores = [Scores.of(np.arange(1.0, 100)), Scores.of(np.arange(101.0, 200))]
+    found = Distribution(np.array([5.0, 7.0]), np.array([2.0, 0.5]), np.array([0, 1]), scores)
+    below = found.below(np.array([5.0 + 2.0 * 30, 7.0 + 0.5 * 140]))
+    np.testing.assert_allclose(below, [0.3, 0.4])
+
+
 def test_an_interval_holds_the_forecast_whatever_the_level():
     scores = Scores.of(np.linspace(1, 2, 99))  # the network is always too low
     distribution = Distribution(np.array([5.0]), np.array([2.0]), np.array([0]), [scores])
@@ -155,6 +185,8 @@ def test_films_that_lack_exactly_the_pattern_come_first():
     assert group.sum() == 120  # enough by themselves
     (group,) = conformal.group_films(usable, np.arange(250)[None] < 99)
     assert group.sum() == 250  # else all that lack no more, the rest hidden on purpose
+    (group,) = conformal.group_films(usable, np.arange(250)[None] < 100)
+    assert group.sum() == 100  # just enough
     few = np.arange(250)[None] < 90
     groups = conformal.group_films(np.concatenate([few, usable]), np.zeros((2, 250), bool))
     assert groups[0] is None
@@ -176,6 +208,8 @@ def test_few_films_share_one_group_and_fewer_have_no_interval():
     calibration = TargetFit(films, forecast, truth).calibrate()
     assert calibration.patterns.tolist() == [[True, True]]
     assert calibration.max_level == pytest.approx(1 - 2 / 41)
+    truth[25:] = np.nan
+    assert TargetFit(films, forecast, truth).films == 25
     truth[24:] = np.nan
     with pytest.raises(ValueError, match="only 24 calibration films know it, 25 are needed"):
         TargetFit(films, forecast, truth)
@@ -188,6 +222,41 @@ def test_a_group_that_misses_more_is_made_no_narrower():
     np.testing.assert_allclose(found[1].values, wide.values)
     unchanged = conformal.no_narrower(patterns, {0: narrow, 1: wide}, {0: 1.0, 1: 1.0})
     np.testing.assert_array_equal(unchanged[1].values, wide.values)
+
+
+def test_groups_of_any_width_are_compared():
+    narrow, flat = Scores.of(np.linspace(-1, 1, 99)), Scores.of(np.full(99, 0.5))
+    patterns = np.array([[False], [True]])
+    found = conformal.no_narrower(patterns, {0: narrow, 1: narrow}, {0: 0.2, 1: 0.1})
+    np.testing.assert_allclose(found[1].values, 2 * narrow.values)
+    found = conformal.no_narrower(patterns, {0: flat, 1: flat}, {0: 1.0, 1: 1.0})
+    np.testing.assert_array_equal(found[1].values, flat.values)  # nothing to scale
+
+
+@pytest.mark.parametrize("lacking", [(0, 0, 0, 300), (300, 0, 0, 0), (150, 0, 0, 150)])
+def test_films_as_they_are_and_with_parts_hidden_weigh_the_same(lacking):
+    """Of the pattern that misses both parts; a film whose truth is unknown weighs nothing."""
+    films, forecast, truth = sample(natural(lacking), np.array([[1, 1]], bool))
+    truth[::3] = np.nan
+    weights = TargetFit(films, forecast, truth)._weights()
+    assert (weights[:, ::3] == 0).all()
+    both = films.natural.all(axis=1)
+    for rows in (both, ~both):
+        assert weights[:, rows].sum() == pytest.approx(1 if rows.any() else 0)
+
+
+def test_each_film_is_scored_by_the_spread_of_its_own_fold(monkeypatch):
+    films, forecast, truth = sample(natural((300, 0, 0, 0)), PATTERNS)
+    target, every = TargetFit(films, forecast, truth), set(range(fitted.FOLDS))
+
+    def fit(self, folds):
+        left_out = min(every - set(folds), default=0)
+        return lambda features: np.full(features.shape[:-1], 1.0 + left_out)
+
+    monkeypatch.setattr(SpreadFits, "fit", fit)
+    scores = target.calibrate().scores[0]
+    expected = np.sort((truth - forecast[0]) / (1.0 + films.fold))
+    np.testing.assert_allclose(scores.values, expected[scores.ranks - 1])
 
 
 def test_a_fold_left_out_does_not_enter():
@@ -227,3 +296,30 @@ def test_json_and_back_gives_the_same_intervals():
     again = TargetCalibration.from_json(json.loads(json.dumps(calibration.to_json())))
     np.testing.assert_allclose(widths(again), widths(calibration), rtol=1e-5)
     assert again.to_json() == calibration.to_json()
+
+
+def as_json(keys, missing):
+    """A calibration of so many key parts, with a group for each list of missing ones."""
+    films, forecast, truth = sample(natural((200, 50, 20, 10)), PATTERNS)
+    values = TargetFit(films, forecast, truth).calibrate().to_json()
+    groups = [values["groups"][0] | {"missing": parts} for parts in missing]
+    return values | {"keys": keys, "groups": groups}
+
+
+@pytest.mark.parametrize(("keys", "missing"), [(0, [[]]), (64, [list(range(64))])])
+def test_no_part_and_as_many_as_there_may_be_are_read(keys, missing):
+    assert TargetCalibration.from_json(as_json(keys, missing)).patterns.shape == (1, keys)
+
+
+@pytest.mark.parametrize(
+    ("keys", "missing", "reason"),
+    [
+        (-1, [[]], "parts are not possible"),
+        (65, [list(range(65))], "parts are not possible"),
+        (2, [[0]], "no group misses everything"),
+        (2, [], "no group misses everything"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(keys, missing, reason):
+    with pytest.raises(ValueError, match=reason):
+        TargetCalibration.from_json(as_json(keys, missing))

@@ -331,6 +331,21 @@ def test_a_frozen_table_has_not_heard_of_what_came_later(collection, cfg, date, 
             np.testing.assert_array_equal(getattr(frozen, name), getattr(expected, name))
 
 
+def test_a_table_is_frozen_at_the_end_of_a_day():
+    """Of films known on 31 January and on 1 February of 2000."""
+    films = [film(date, 6.0, directors=("Ann",)) for date in ("2000-01-01", "2000-01-02")]
+    table = history.build(films, config(delay_days=30, stationary=False), RULES)
+    for day, count in ((30, 0), (31, 1)):
+        frozen = table.frozen(datetime.date(2000, 1, day))
+        assert asked(frozen, "rating", "directors", "Ann", "2003").count == count
+
+
+def test_what_does_not_weigh_anything_is_no_mean_of_all():
+    rules = TargetsConfig(rating=RatingConfig(votes_half=10.0))
+    table = history.build([film("2000", 8.0, vote_count=0.0)], config(), rules)
+    assert np.isnan(table.mean_of_all("rating", np.array([800_000])))
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.integers(1, 150), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
 def test_running_sums_of_groups_short_and_long(lengths, seed):
@@ -359,8 +374,8 @@ def test_no_films_tell_nothing():
 def test_a_table_survives_its_files(tmp_path: Path):
     films = [film(f"{2000 + i}", i % 10, 1e6, directors=(PEOPLE[i % 3],)) for i in range(12)]
     table = history.build(films, config(), RULES)
-    table.write(tmp_path / "history")
-    again = HistoryTable.read(tmp_path / "history")
+    table.write(tmp_path / "new" / "history")
+    again = HistoryTable.read(tmp_path / "new" / "history")
     date = PartialDate(2009)
     assert told_of(again, date, config()) == told_of(table, date, config())
 

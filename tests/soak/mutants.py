@@ -42,8 +42,14 @@ MODULES = {
     "step": ("mfp.training.step", _STEP),
     "metrics": ("mfp.training.metrics", ("training/test_metrics.py",)),
     "intervals": ("mfp.forecast.intervals", ("forecast/test_intervals.py",)),
-    "conformal": ("mfp.calibration.conformal", ("calibration/test_conformal.py",)),
-    "history": ("mfp.data.history", ("data/test_history.py",)),
+    "conformal": (
+        "mfp.calibration.conformal",
+        tuple(f"calibration/test_{x}.py" for x in ("conformal", "fitted", "hit", "points")),
+    ),
+    "history": (
+        "mfp.data.history",
+        tuple(f"data/test_{x}.py" for x in ("history", "joint", "track_record", "history_files")),
+    ),
 }
 # Of each binary operator and comparison the likeliest mistakes; without those, most mutants are
 # type errors, which say nothing of the tests.
@@ -93,7 +99,11 @@ class Mutant:
 
 
 def _meaning(source: str) -> str:
-    """A module without its annotations, docstrings and messages of assertions."""
+    """A module without what no test is asked to see.
+
+    That is annotations, docstrings, messages of assertions, `frozen` and `strict`, which only
+    guard against mistakes to come, and constants of the module, which one chooses.
+    """
     tree = ast.parse(source)
     for node in ast.walk(tree):
         for name in ("annotation", "returns"):
@@ -101,6 +111,12 @@ def _meaning(source: str) -> str:
                 setattr(node, name, ast.Constant(None))
         if isinstance(node, ast.Assert):
             node.msg = None
+        if isinstance(node, ast.Call):
+            guards = ("frozen", "eq", "strict")
+            node.keywords = [word for word in node.keywords if word.arg not in guards]
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant):
+            node.value = ast.Constant(None)
     return ast.dump(tree)
 
 
