@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from mfp.calibration.conformal import Distribution, Scores
 from mfp.calibration.points import PointRules
 from mfp.film import Film
 from mfp.forecast import Forecaster
-from mfp.forecast.intervals import intervals, no_intervals
+from mfp.forecast.intervals import check_level, intervals, no_intervals
 from mfp.manifest import BundleError
 
 
@@ -109,18 +112,66 @@ def test_a_damaged_calibration_is_refused(rewrite):
         Forecaster.open(folder)
 
 
-def test_large_revenues_stay_within_a_trillion(forecaster):
-    calibration = forecaster.bundle.calibration
-    if "revenue" not in calibration.targets:
-        pytest.skip("the debug run has too few box offices to calibrate")
-    fused = np.zeros((1, calibration.differences.whitening.shape[0]))
-    outputs = {"rating": np.array([5.0]), "revenue": np.array([11.9]), "hit": np.array([0.5])}
-    bundle = dataclasses.replace(
-        forecaster.bundle, run=lambda batch: {"outputs": outputs, "embedding": fused}
+@dataclass
+class Certain:
+    """A calibration that says the same score, one spread below and above, of every film."""
+
+    spreads: dict[str, float]
+    points: PointRules = field(default_factory=PointRules)
+    parts: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(missing=lambda inputs: np.zeros((2, 1), bool))
     )
-    (found,) = Forecaster(bundle).predict([Film(title="x")])
-    assert found.revenue_usd_low < found.revenue_usd == pytest.approx(10**11.9)
-    assert found.revenue_usd_high == pytest.approx(1e12)
+    budgets: np.ndarray | None = None
+
+    def distributions(self, outputs, embedding, missing):
+        scores = [Scores.of(np.repeat([-1.0, 1.0], 50))]
+        group = np.zeros(2, int)
+        return {
+            name: Distribution(outputs[name], np.full(2, spread), group, scores)
+            for name, spread in self.spreads.items()
+        }
+
+    def hit(self, probability, distributions, budget_usd):
+        self.budgets = budget_usd
+        return probability
+
+
+def said(calibration, **outputs):
+    films = [Film("a", budget_usd=5e6), Film("b")]
+    arrays = {name: np.array(values) for name, values in outputs.items()}
+    return intervals(calibration, films, {}, arrays, np.zeros((2, 3)), 0.8)
+
+
+def test_bounds_in_natural_units():
+    found = said(Certain({"rating": 0.5, "revenue": 1.0}), rating=[6.0, 3.0], revenue=[7.0, 4.0])
+    expected = [(5.5, 6.5, 1e6, 1e8), (2.5, 3.5, 1e3, 1e5)]
+    names = ("rating_low", "rating_high", "revenue_usd_low", "revenue_usd_high")
+    for row, bounds in zip(found, expected, strict=True):
+        assert [row[name] for name in names] == pytest.approx(bounds)
+        assert row["level"] == 0.8
+
+
+def test_bounds_end_with_their_scale():
+    found = said(Certain({"rating": 20.0, "revenue": 20.0}), rating=[6.0, 3.0], revenue=[7.0, 4.0])
+    for row in found:
+        assert (row["rating_low"], row["rating_high"]) == (0, 10)
+        assert (row["revenue_usd_low"], row["revenue_usd_high"]) == pytest.approx((1, 1e12))
+
+
+def test_without_distributions_there_is_no_level():
+    calibration = Certain({})
+    found = said(calibration, hit=[0.25, 0.5])
+    assert found == [{"hit_probability": 0.25}, {"hit_probability": 0.5}]
+    np.testing.assert_array_equal(calibration.budgets, [5e6, np.nan])
+
+
+def test_the_highest_level_is_told_to_a_thousandth_below():
+    calibration = SimpleNamespace(targets={"rating": None}, max_level=0.98765)
+    with pytest.raises(ValueError, match=r"at most 0\.987$"):
+        check_level(0.99, calibration)
+    check_level(0.98765, calibration)
+    check_level(0.99, SimpleNamespace(targets={}, max_level=0.0))  # nothing to bound
+    check_level(0.99, None)
 
 
 def test_the_mean_of_box_office_lies_above_the_median_where_errors_do(run, test_films):

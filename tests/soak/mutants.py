@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-import importlib
-import importlib.util
+import importlib.abc
 import multiprocessing
 import os
 import shutil
@@ -26,7 +25,9 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
+from typing import Any
 
 import click
 from tqdm import tqdm
@@ -143,16 +144,21 @@ def mutants(source: str) -> Iterator[Mutant]:
             yield Mutant(name, line, changed, "\n".join(diff[1:]))
 
 
-def _put(name: str, source: str) -> None:
-    """Let `source` be the module of this name in this process."""
-    spec = importlib.util.find_spec(name)
-    assert spec is not None
-    assert spec.origin is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    parent, _, child = name.rpartition(".")
-    setattr(importlib.import_module(parent), child, module)
-    exec(compile(source, spec.origin, "exec"), module.__dict__)
+class _Instead(importlib.abc.MetaPathFinder):
+    """Finds one module as it would be found, with another source."""
+
+    def __init__(self, name: str, source: str):
+        self._name, self._source = name, source
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if fullname != self._name:
+            return None
+        spec = PathFinder.find_spec(fullname, path)
+        assert spec is not None
+        assert isinstance(spec.loader, SourceFileLoader)
+        code = compile(self._source, spec.loader.path, "exec")
+        spec.loader.get_code = lambda fullname: code  # type: ignore[method-assign]
+        return spec
 
 
 def _test(name: str, source: str, tests: Sequence[str], folder: str, common: str) -> None:
@@ -168,10 +174,7 @@ def _test(name: str, source: str, tests: Sequence[str], folder: str, common: str
     sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     if name in sys.modules:
         os._exit(0)  # too late to be replaced
-    try:
-        _put(name, source)
-    except Exception:
-        os._exit(1)
+    sys.meta_path.insert(0, _Instead(name, source))
     options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}", "--timeout=900"]
     os._exit(int(pytest.main([*options, *(f"tests/{test}" for test in tests)])))
 
