@@ -199,12 +199,16 @@ def survives(name: str, source: str, tests: Sequence[str], common: str, seconds:
 @click.option("--jobs", default=2, show_default=True, help="Mutants tested at once.")
 @click.option("--line", type=int, help="Only mutants of this line.")
 @click.option("--minutes", default=90.0, show_default=True, help="Begin no mutant after these.")
-def main(modules: Sequence[str], jobs: int, line: int | None, minutes: float) -> None:
+@click.option("--keep", type=click.Path(file_okay=False), help="Keep what tests share in here.")
+def main(
+    modules: Sequence[str], jobs: int, line: int | None, minutes: float, keep: str | None
+) -> None:
     """List the mutants that no test sees."""
     os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
     multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
     argued = {x.strip() for x in ARGUED.read_text("utf-8").splitlines() if " => " in x}
-    common = tempfile.mkdtemp(prefix="mfp-mutants-")
+    common = keep or tempfile.mkdtemp(prefix="mfp-mutants-")
+    Path(common).mkdir(exist_ok=True)
     deadline, unseen = time.monotonic() + 60 * minutes, 0
     for short in modules or MODULES:
         name, tests = MODULES[short]
@@ -232,7 +236,8 @@ def main(modules: Sequence[str], jobs: int, line: int | None, minutes: float) ->
         )
         for mutant in new:
             click.echo(f"  line {mutant.line}, {mutant.operator}\n    {mutant.name}")
-    shutil.rmtree(common)
+    if not keep:
+        shutil.rmtree(common)
     sys.exit(1 if unseen else 0)
 
 
