@@ -158,6 +158,15 @@ def test_bounds_end_with_their_scale():
         assert (row["revenue_usd_low"], row["revenue_usd_high"]) == pytest.approx((1, 1e12))
 
 
+def test_an_interval_beyond_the_scale_is_its_end():
+    found = said(
+        Certain({"rating": 0.5, "revenue": 1.0}), rating=[14.0, -4.0], revenue=[14.0, -3.0]
+    )
+    for row, rating, dollars in zip(found, (10, 0), (1e12, 1), strict=True):
+        assert row["rating_low"] == row["rating_high"] == rating
+        assert row["revenue_usd_low"] == row["revenue_usd_high"] == pytest.approx(dollars)
+
+
 def test_without_distributions_there_is_no_level():
     calibration = Certain({})
     found = said(calibration, hit=[0.25, 0.5])
