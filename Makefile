@@ -30,7 +30,7 @@ train: $(VENV)/.sample ## prepare the bundled films, train, evaluate, export (CO
 # Three workers suit two cores, for many tests wait for processes that they start; and a file's tests share what they train.
 WORKERS ?= 3
 test: $(VENV)/.dev ## run all tests (WORKERS=8: so many processes)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # A package that says what it offers (__all__) hides its modules from pdoc: these are named.
 MODULES = mfp $(subst /,.,$(basename $(wildcard mfp/forecast/[a-z]*.py)))
@@ -51,7 +51,7 @@ mutants: $(VENV)/.proof ## test the tests: small changes of the core, each of wh
 	$(BIN)/python tests/soak/mutants.py
 
 coverage: $(VENV)/.proof ## lines and branches of mfp/ that the tests reach; at least 95 %
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --cov=mfp --cov-branch \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov=mfp --cov-branch \
 	  --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, restarts, mfp-predict

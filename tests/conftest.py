@@ -21,6 +21,37 @@ from mfp.film import Film, Outcome
 ROOT = Path(__file__).resolve().parent.parent
 SHARED_FILMS = ROOT.parent / "shared" / "data" / "films"
 
+# The files that take longest, which are begun first so that no worker is left with one at the end;
+# in an order in which those that start processes are not at work at the same time.
+LONG = (
+    *(
+        "notebooks/test_notebooks",
+        "training/test_loop",
+        "test_multimodal",
+        "training/test_processes",
+    ),
+    *(
+        "training/test_ten_steps",
+        "jobs/test_slurm",
+        "test_cli",
+        "data/test_beam",
+        "test_cli_stream",
+    ),
+    *(
+        "training/test_pretrained",
+        "training/test_refit",
+        "training/test_tune",
+        "training/test_kills",
+    ),
+    *("test_contributing", "models/test_text", "training/test_disk", "training/test_in_memory"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {ROOT / "tests" / f"{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path, len(LONG)))
+
+
 needs_shared_films = pytest.mark.skipif(
     not SHARED_FILMS.is_dir(), reason="the folder ../shared/data/films is not here"
 )
