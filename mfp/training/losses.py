@@ -46,9 +46,9 @@ def softmax_cross_entropy(logits: jax.Array, label: jax.Array, weight: jax.Array
     assert logits.ndim == 2, logits.shape
     assert logits.shape[:1] == label.shape == weight.shape, (logits.shape, label.shape)
     assert jnp.issubdtype(label.dtype, jnp.integer), label.dtype
-    top = jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True))
-    log_total = jnp.log(jnp.sum(jnp.exp(logits - top), axis=-1)) + top[:, 0]
-    chosen = jnp.take_along_axis(logits, label[:, None], axis=-1)[:, 0]
+    top = jax.lax.stop_gradient(jnp.max(logits, axis=1, keepdims=True))
+    log_total = jnp.log(jnp.sum(jnp.exp(logits - top), axis=1)) + top[:, 0]
+    chosen = jnp.take_along_axis(logits, label[:, None], axis=1)[:, 0]
     return jnp.sum(weight * (log_total - chosen)), jnp.sum(weight)
 
 
@@ -85,7 +85,7 @@ def smoothed_cross_entropy(
     other e / C. [B, C], int [B], [B] -> ([], []).
     """
     total, weights = softmax_cross_entropy(logits, label, weight)
-    classes = range(logits.shape[-1])
+    classes = range(logits.shape[1])
     each = [softmax_cross_entropy(logits, jnp.full_like(label, c), weight)[0] for c in classes]
     return (1 - smoothing) * total + smoothing * sum(each) / len(classes), weights
 

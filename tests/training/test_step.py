@@ -17,6 +17,7 @@ from mfp.training.step import (
     Objective,
     init_state,
     mean_losses,
+    penalty,
     train_step,
 )
 from training.line import KEY, PARAMS, line, line_batch
@@ -62,6 +63,15 @@ def test_penalties_add_to_the_gradient_of_weights_alone():
     expected = plain.params["kernel"] - 0.1 * (0.2 * np.sign(kernel) + 0.3 * kernel)
     np.testing.assert_allclose(found.params["kernel"], expected, rtol=1e-6, atol=1e-7)
     np.testing.assert_array_equal(found.params["bias"], plain.params["bias"])
+
+
+def test_a_penalty_is_nothing_but_what_the_objective_names():
+    """Absolute values of the weights sum to 0.6, half their squares to 0.1."""
+    weights = {"rating": jnp.ones(()), "hit": jnp.ones(())}
+    for keys, expected in (({}, 0.0), ({"l1": 2.0}, 1.2), ({"l1": 2.0, "l2": 3.0}, 1.5)):
+        objective = Objective({"rating": 1.0, "hit": 0.5}, **keys)
+        found = penalty(PARAMS, objective=objective, weights=weights)
+        assert float(found) == pytest.approx(expected)
 
 
 def test_the_average_follows_the_parameters():
