@@ -33,7 +33,7 @@ test: $(VENV)/.dev ## run all tests (WORKERS=8: so many processes)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # A package that says what it offers (__all__) hides its modules from pdoc: these are named.
-MODULES = mfp $(subst /,.,$(basename $(wildcard mfp/forecast/[a-z]*.py)))
+MODULES = mfp $(subst /,.,$(basename $(wildcard mfp/forecast/[a-z]*.py mfp/schema/[a-z]*.py)))
 # Names of other packages' annotations, which stand in classes that are inherited, cannot be found.
 docs: $(VENV)/.dev ## write the reference of all modules to build/docs
 	$(BIN)/python -W 'ignore:Error parsing type annotation' -m pdoc -o build/docs $(MODULES)

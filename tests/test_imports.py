@@ -137,14 +137,16 @@ CORE = tuple(
         "manifest",
         "prices",
     )
-    if (PACKAGE / f"{name}.py").exists()
+    if (PACKAGE / f"{name}.py").exists() or (PACKAGE / name).is_dir()
 )
 
 
 @pytest.mark.parametrize("name", CORE)
 def test_the_core_imports_the_standard_library_and_itself(name: str):
     allowed = {"mfp", *(f"mfp.{part}" for part in CORE)}
-    for module in imports_of(PACKAGE / f"{name}.py"):
+    files = [*(PACKAGE / name).rglob("*.py"), *PACKAGE.glob(f"{name}.py")]
+    assert files
+    for module in set().union(*map(imports_of, files)):
         top = module.split(".")[0]
         of_core = any(module == part or module.startswith(f"{part}.") for part in allowed - {"mfp"})
         assert top in STANDARD or module == "mfp" or of_core, module
