@@ -11,6 +11,8 @@ from notebooks import execute
 
 notebooks = pytest.mark.parametrize("path", execute.find(), ids=lambda path: path.stem)
 MAX_FOLDER_BYTES = 4_000_000
+# Those that train for minutes; they are run by `make notebooks` and `pytest -m soak`.
+LONG = ("05", "06", "07")
 
 
 @notebooks
@@ -19,7 +21,13 @@ def test_as_it_stands_it_is_whole(path: Path):
 
 
 @pytest.mark.slow
-@notebooks
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.soak] * path.name.startswith(LONG))
+        for path in execute.find()
+    ],
+)
 def test_it_runs(path: Path, tmp_path: Path):
     copy = tmp_path / path.name
     nbformat.write(execute.execute(path), copy)
