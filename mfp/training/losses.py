@@ -47,8 +47,8 @@ def softmax_cross_entropy(logits: jax.Array, label: jax.Array, weight: jax.Array
     assert logits.shape[:1] == label.shape == weight.shape, (logits.shape, label.shape)
     assert jnp.issubdtype(label.dtype, jnp.integer), label.dtype
     top = jax.lax.stop_gradient(jnp.max(logits, axis=1, keepdims=True))
-    log_total = jnp.log(jnp.sum(jnp.exp(logits - top), axis=1)) + top[:, 0]
-    chosen = jnp.take_along_axis(logits, label[:, None], axis=1)[:, 0]
+    log_total = jnp.log(jnp.sum(jnp.exp(logits - top), axis=1)) + top.squeeze(1)
+    chosen = jnp.take_along_axis(logits, label[:, None], axis=1).squeeze(1)
     return jnp.sum(weight * (log_total - chosen)), jnp.sum(weight)
 
 

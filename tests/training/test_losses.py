@@ -176,16 +176,16 @@ def test_each_target_has_its_own_loss():
     outputs = {
         "rating": jnp.array([1.0, 3.0]),
         "revenue": jnp.array([2.0, 0.0]),
-        "hit": jnp.array([0.0, 0.0]),
-        "verdict": jnp.zeros((2, 4)),
-        "sentiment": jnp.array([0.0, 5.0]),
+        "hit": jnp.array([np.log(3.0), 0.0]),
+        "verdict": jnp.log(jnp.array([[1.0, 2.0, 5.0, 2.0], [1.0, 1.0, 1.0, 1.0]])),
+        "sentiment": jnp.array([np.log(3.0), 5.0]),
     }
     batch = {f"targets/{name}": jnp.zeros(2) for name in outputs}
     batch |= {f"weights/{name}": jnp.array([1.0, 0.0]) for name in outputs}
     batch["weights/rating"] = jnp.ones(2)
     found = {name: float(s) for name, (s, _) in losses.target_losses(outputs, batch).items()}
-    expected = {"rating": 10.0, "revenue": 4.0, "hit": np.log(2), "verdict": np.log(4)}
-    expected["sentiment"] = np.log(2)
+    expected = {"rating": 10.0, "revenue": 4.0, "hit": np.log(4), "verdict": np.log(10)}
+    expected["sentiment"] = np.log(4)
     assert found == pytest.approx(expected, rel=1e-6)
 
 
@@ -212,14 +212,19 @@ def test_every_member_has_its_own_loss():
 def test_label_smoothing_by_hand():
     outputs = {
         "hit": jnp.array([np.log(3.0)]),  # 3/4
+        "sentiment": jnp.array([np.log(3.0)]),
         "verdict": jnp.log(jnp.array([[1.0, 2.0, 5.0, 2.0]])),
     }
     batch = {"targets/hit": jnp.ones(1), "targets/verdict": jnp.array([2.0])}
+    batch |= {"targets/sentiment": jnp.zeros(1)}
     batch |= {f"weights/{name}": jnp.full(1, 2.0) for name in outputs}
-    found = losses.target_losses(outputs, batch, {"hit": 0.2, "verdict": 0.4})
+    shares = {"hit": 0.2, "sentiment": 0.2, "verdict": 0.4}
+    found = losses.target_losses(outputs, batch, shares)
     hit = -(0.9 * np.log(3 / 4) + 0.1 * np.log(1 / 4))
     verdict = -(0.7 * np.log(0.5) + 0.1 * np.log(0.1) + 0.2 * np.log(0.2))
     np.testing.assert_allclose(found["hit"], (2 * hit, 2.0), rtol=1e-6)
+    none = -(0.1 * np.log(3 / 4) + 0.9 * np.log(1 / 4))
+    np.testing.assert_allclose(found["sentiment"], (2 * none, 2.0), rtol=1e-6)
     np.testing.assert_allclose(found["verdict"], (2 * verdict, 2.0), rtol=1e-6)
 
 
