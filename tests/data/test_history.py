@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from mfp.config import HistoryConfig, RatingConfig, RevenueConfig, TargetsConfig
 from mfp.data import history, targets
 from mfp.data.history import FILMS, HistoryTable
-from mfp.data.ledger import STATE, Ledger, _running, member_key
+from mfp.data.ledger import Ledger, _running, member_key
 from mfp.dates import PartialDate
 from mfp.film import Film, Outcome
 
@@ -369,42 +368,6 @@ def test_no_films_tell_nothing():
     table = history.build([], config(), RULES)
     assert asked(table, "rating", "directors", "Ann", "2000").count == 0
     assert np.isnan(table.mean_of_all("rating", np.array([700_000])))
-
-
-def test_a_table_survives_its_files(tmp_path: Path):
-    films = [film(f"{2000 + i}", i % 10, 1e6, directors=(PEOPLE[i % 3],)) for i in range(12)]
-    table = history.build(films, config(), RULES)
-    table.write(tmp_path / "new" / "history")
-    again = HistoryTable.read(tmp_path / "new" / "history")
-    date = PartialDate(2009)
-    assert told_of(again, date, config()) == told_of(table, date, config())
-
-
-def test_a_table_of_no_films_survives_its_files(tmp_path: Path):
-    history.build([], config(), RULES).write(tmp_path / "history")
-    again = HistoryTable.read(tmp_path / "history")
-    assert asked(again, "rating", "directors", "Ann", "2000").count == 0
-
-
-@pytest.mark.parametrize("damage", ["missing", "empty", "index", "version", "kind", "rows"])
-def test_damaged_files_are_refused(tmp_path: Path, damage: str):
-    folder = tmp_path / "history"
-    history.build([film("2000", 5.0, directors=("Ann",))], config(), RULES).write(folder)
-    if damage == "missing":
-        (folder / "rating-days.npy").unlink()
-    elif damage == "empty":
-        (folder / "rating-days.npy").write_bytes(b"")
-    elif damage == "index":
-        (folder / "history.json").write_text("[]")
-    elif damage == "version":
-        text = (folder / "history.json").read_text()
-        (folder / "history.json").write_text(text.replace('"version": 1', '"version": 9'))
-    elif damage == "kind":
-        np.save(folder / "rating-keys.npy", np.zeros(3))
-    else:
-        np.save(folder / "rating-states.npy", np.zeros(3, STATE))
-    with pytest.raises((OSError, ValueError)):
-        HistoryTable.read(folder)
 
 
 def test_an_empty_ledger_can_be_asked():

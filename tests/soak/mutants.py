@@ -49,7 +49,7 @@ MODULES = {
     ),
     "history": (
         "mfp.data.history",
-        tuple(f"data/test_{x}.py" for x in ("history", "joint", "track_record", "history_files")),
+        tuple(f"data/test_{x}.py" for x in ("history", "history_saved", "joint", "track_record")),
     ),
 }
 # Of each binary operator and comparison the likeliest mistakes; without those, most mutants are
