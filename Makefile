@@ -51,7 +51,7 @@ mutants: $(VENV)/.proof ## test the tests: small changes of the core, each of wh
 	$(BIN)/python tests/soak/mutants.py
 
 coverage: $(VENV)/.proof ## lines and branches of mfp/ that the tests reach; at least 95 %
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov=mfp --cov-branch \
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov \
 	  --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Keras, restarts, mfp-predict
@@ -134,4 +134,4 @@ sbom: build/audit/bin/pip-audit ## a bill of materials of .venv (CycloneDX), in 
 	@echo "bill of materials: build/sbom.json"
 
 clean: ## remove what make created (not runs/)
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build *.egg-info .coverage* .pytest_cache .mypy_cache .ruff_cache
