@@ -24,7 +24,13 @@ import click
 from lives import AFTER, PLACES, START, TRAINING, Moment, Run, check, differences
 
 EVERY = 5  # train.checkpoint_every of configs/debug.toml
-SETTINGS = {"train.epochs": 6, "train.patience": 6, "train.log_every": 1}
+# Without texts, whose network would take most of the time to compile.
+SETTINGS: dict[str, object] = {
+    "features.texts": "[]",
+    "train.epochs": 6,
+    "train.patience": 6,
+    "train.log_every": 1,
+}
 MORE = {"step": 6, "checkpoint": 4, "rename": 4}  # the most often that a place is come to
 
 
