@@ -233,6 +233,13 @@ def test_groups_of_any_width_are_compared():
     np.testing.assert_array_equal(found[1].values, flat.values)  # nothing to scale
 
 
+def test_films_that_lack_a_pattern_by_themselves_lack_all_of_it_and_nothing_else():
+    films, _, _ = sample(natural((1, 1, 1, 1)), PATTERNS)
+    np.testing.assert_array_equal(films.as_they_are, np.eye(4, dtype=bool))
+    within = [[1, 0, 0, 0], [1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 1]]
+    np.testing.assert_array_equal(films.exact, np.array(within, bool))
+
+
 @pytest.mark.parametrize("lacking", [(0, 0, 0, 300), (300, 0, 0, 0), (150, 0, 0, 150)])
 def test_films_as_they_are_and_with_parts_hidden_weigh_the_same(lacking):
     """Of the pattern that misses both parts; a film whose truth is unknown weighs nothing."""
