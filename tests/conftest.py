@@ -6,6 +6,9 @@ import importlib.util
 import os
 
 os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
+# Compiling is most of what the tests do, and they run what they compile for moments. Here and in
+# the processes that they start; JAX_DISABLE_MOST_OPTIMIZATIONS=0 tests programs as users have them.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 from dataclasses import dataclass
 from pathlib import Path

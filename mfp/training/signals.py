@@ -8,12 +8,16 @@ signal itself ended: a job script sees one code for "stopped, saved, run me agai
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+_MOMENT = 0.02  # seconds
 NUMBERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -42,7 +46,11 @@ class Noted:
 
 @contextmanager
 def stop_at_once() -> Iterator[None]:
-    """A signal raises Interrupted wherever the main thread is."""
+    """A signal raises Interrupted wherever the main thread is.
+
+    Python drops what is raised while it throws an object away (a finalizer, the callback of a weak
+    reference): then the signal is sent once more, a moment later.
+    """
     seen = Noted()
 
     def stop(number: int, _frame: Any) -> None:
@@ -53,8 +61,39 @@ def stop_at_once() -> Iterator[None]:
         if not again:
             raise Interrupted(number)
 
-    with _handled(stop):
+    def forget() -> None:
+        seen.number = 0
+
+    with _handled(stop), _not_dropped(forget):
         yield
+
+
+@contextmanager
+def _not_dropped(forget: Callable[[], None]) -> Iterator[None]:
+    """An Interrupted that Python drops is sent again; `forget` is called first."""
+    former = sys.unraisablehook
+    again: list[tuple[int, threading.Timer]] = []
+
+    def hook(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, Interrupted):
+            former(unraisable)
+            return
+        forget()
+        number = unraisable.exc_value.number
+        timer = threading.Timer(_MOMENT, os.kill, (os.getpid(), number))
+        timer.daemon = True
+        again.append((number, timer))
+        timer.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+        if again:  # all was done before it came
+            raise Interrupted(again[-1][0])
+    finally:
+        sys.unraisablehook = former
+        for _, timer in again:
+            timer.cancel()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -42,6 +43,36 @@ def test_what_a_library_catches_is_not_this():
             send(signal.SIGTERM)
         except Exception:
             pytest.fail("caught as an Exception")
+
+
+class Thrown:
+    """Sends a signal while Python throws it away, where no exception comes out."""
+
+    def __del__(self):
+        send(signal.SIGTERM)
+
+
+def test_what_python_drops_comes_again(capsys):
+    with pytest.raises(Interrupted, match="SIGTERM"), signals.stop_at_once():
+        Thrown()
+        time.sleep(10)
+        pytest.fail("it was lost")
+    with pytest.raises(Interrupted, match="SIGTERM"), signals.stop_at_once():
+        Thrown()  # and at the very end
+    time.sleep(0.1)  # it does not come after all
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_other_exceptions_that_python_drops_are_reported_as_before(monkeypatch):
+    class Broken:
+        def __del__(self):
+            raise OSError("in a finalizer")
+
+    told = []
+    monkeypatch.setattr("sys.unraisablehook", lambda what: told.append(what.exc_type))
+    with signals.stop_at_once():
+        Broken()
+    assert told == [OSError]
 
 
 def test_while_files_are_closed_a_second_signal_changes_nothing():
