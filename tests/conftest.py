@@ -10,10 +10,12 @@ os.environ.setdefault("JAX_NUM_CPU_DEVICES", "8")
 # the processes that they start; JAX_DISABLE_MOST_OPTIMIZATIONS=0 tests programs as users have them.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import compilation
+import jax
 import pytest
 from filelock import FileLock
 
@@ -75,6 +77,16 @@ class Run:
     @property
     def bundle(self) -> Path:
         return self.path / "bundle"
+
+
+@pytest.fixture(scope="module")
+def optimised() -> Iterator[None]:
+    """Programs as users have them, where a test is of their last bits."""
+    name = "jax_disable_most_optimizations"
+    former = jax.config.values[name]
+    jax.config.update(name, False)
+    yield
+    jax.config.update(name, former)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from flax import linen as nn
 from mfp.config import NumbersModelConfig, SetsModelConfig
 from mfp.models.tabular import NumbersEncoder, SetEncoder
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 
 @pytest.fixture(scope="module", params=["plain", "periodic", "piecewise"])
 def numbers(request):

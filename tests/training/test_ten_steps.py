@@ -20,6 +20,8 @@ from mfp.training.step import (
 )
 from training.line import KEY
 
+pytestmark = pytest.mark.usefixtures("optimised")
+
 
 def uneven(batch, k):
     """Weights such that a mean over shards, or over parts, of their means would be wrong."""
