@@ -102,7 +102,7 @@ def check(
     past = config.features.history
     known = open_table(dataset, past, config.targets) if past.fields else None
     splits = {name: list(films) for name, films in dataset.splits.items()}
-    found = checks.check(splits, past, known)
+    found = checks.check(splits, past, known, config.targets)
     for finding in found:
         click.echo(str(finding))
     grave = sum(finding.grave for finding in found)

@@ -10,7 +10,7 @@ import pytest
 from conftest import SHARED_FILMS, needs_shared_films
 
 from mfp.config import HistoryConfig, TargetsConfig
-from mfp.data import check, history
+from mfp.data import check, history, targets
 from mfp.data.builder.movie_feedback import split_of
 from mfp.data.check import Finding
 from mfp.data.sources import FilmTable
@@ -29,7 +29,7 @@ def real(dataset) -> Splits:
 
 
 def grave(splits: Splits) -> list[Finding]:
-    return [found for found in check.check(splits, PAST, None) if found.grave]
+    return [found for found in check.check(splits, PAST, None, TargetsConfig()) if found.grave]
 
 
 def planted(splits: Splits, change: Callable[[Film, Outcome], dict]) -> Splits:
@@ -38,6 +38,14 @@ def planted(splits: Splits, change: Callable[[Film, Outcome], dict]) -> Splits:
         name: [(dataclasses.replace(f, **change(f, o)), o) for f, o in pairs]
         for name, pairs in splits.items()
     }
+
+
+def own(value: float | None) -> dict:
+    return {"numbers": () if value is None else (("number:x", value),)}
+
+
+def hit(film: Film, outcome: Outcome) -> float | None:
+    return targets.value("hit", film, outcome, TargetsConfig())
 
 
 def test_the_bundled_films_pass(real):
@@ -56,7 +64,7 @@ def test_the_real_table_passes_and_its_small_budgets_are_told():
         split = split_of(record.film.release_date, config)
         if split:
             splits[split].append((record.film, record.outcome))
-    found = check.check(splits, PAST, None)
+    found = check.check(splits, PAST, None, TargetsConfig())
     assert not any(finding.grave for finding in found)
     assert any("budget_usd is outside 1,000" in str(finding) for finding in found)
     # A number known only after release, as the budget: told by the column that it is.
@@ -80,6 +88,18 @@ def test_the_real_table_passes_and_its_small_budgets_are_told():
         (lambda f, o: {"plot": f"A film. {o.rating}/10"}, "rating stands in plot"),
         (lambda f, o: {"certificate": str(o.rating)}, "certificate holds numbers"),
         (lambda f, o: {"companies": (f"grade{o.rating}", "Fox")}, "companies alone tells"),
+        # A number of the table's own, as it is, rounded to a class, or there for some films only.
+        (lambda f, o: own(o.rating), "number:x is rating, which is known only after release"),
+        (lambda f, o: own(o.revenue_usd), "number:x is revenue_usd"),
+        (lambda f, o: own(hit(f, o)), "number:x alone tells 100% of the variance of hit"),
+        (lambda f, o: own(hit(f, o) or None), "whether number:x is there alone tells 100%"),
+        # A name among others, a word in a text.
+        (lambda f, o: {"cast": f.cast + ("Oscar",) * bool(hit(f, o))}, "cast alone tells"),
+        (lambda f, o: {"title": f"{f.title} {'acclaimed' if hit(f, o) else ''}"}, "title alone"),
+        (
+            lambda f, o: {"tagline": f"{(o.revenue_usd or 0) / 1e6:.0f} million"},
+            "revenue_usd stands",
+        ),
     ],
 )
 def test_a_copy_of_an_outcome_is_found_and_named(real, plant, named):
@@ -90,6 +110,23 @@ def test_a_copy_of_an_outcome_is_found_and_named(real, plant, named):
 def test_a_post_release_number_under_another_name_is_found(real):
     leaky = planted(real, lambda f, o: {"runtime_minutes": f.vote_count and 60 + f.vote_count})
     assert any("runtime_minutes is vote_count" in finding.message for finding in grave(leaky))
+
+
+@pytest.mark.parametrize(("noise", "found"), [(0.3, True), (3.0, False)])
+def test_a_noisy_copy_is_found_and_a_weak_one_is_not(real, noise, found):
+    """As far as it tells more than anything known before release can."""
+    rng = np.random.default_rng(0)
+    leaky = planted(real, lambda f, o: own(o.rating and o.rating + rng.normal(0, noise)))
+    said = "number:x alone tells"
+    assert any(m.message.startswith(said) for m in grave(leaky)) == found
+
+
+def test_a_name_that_speaks_of_later_is_told(real):
+    named = planted(real, lambda f, o: {"numbers": (("number:opening_weekend", 1.0),)})
+    (found,) = [f for f in check.check(named, PAST, None, TargetsConfig()) if f.kind == "leak"]
+    assert not found.grave
+    assert "number:opening_weekend is named like a thing" in found.message
+    assert "(opening, weekend)" in found.message
 
 
 def test_a_later_film_in_a_track_record_is_found_and_named(real):
