@@ -21,6 +21,8 @@ from mfp.files import named
 from mfp.film import Film, Outcome
 from mfp.tables import Place, Record, Reject
 
+KEPT = 20_000  # films of a split, of 3 kB each
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -48,10 +50,15 @@ class Dataset:
 
 
 class Films(Sequence[tuple[Film, Outcome]]):
-    """The films of one split, read from disk on access; safe to share between threads."""
+    """The films of one split, read from disk on access; safe to share between threads.
+
+    Those of a small split are kept as they are read: decoding one takes about a millisecond, and a
+    training asks for each some five times.
+    """
 
     def __init__(self, records: Sequence):
         self._records = records
+        self._kept: dict[int, tuple[Film, Outcome]] | None = {} if len(records) <= KEPT else None
 
     def __len__(self) -> int:
         return len(self._records)
@@ -67,7 +74,12 @@ class Films(Sequence[tuple[Film, Outcome]]):
             return [self[i] for i in range(*index.indices(len(self)))]
         if not -len(self) <= index < len(self):
             raise IndexError(index)
-        return records.decode(self._records[index % len(self)])
+        index %= len(self)
+        if self._kept is None:
+            return records.decode(self._records[index])
+        if index not in self._kept:
+            self._kept[index] = records.decode(self._records[index])
+        return self._kept[index]
 
     def pixels(self, index: int) -> dict[str, bytes]:
         """The prepared media of a film: {field: bytes of `media.prepare`}, without missing ones."""

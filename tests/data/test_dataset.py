@@ -255,6 +255,18 @@ def test_one_film_may_be_read_like_a_list(films: DataConfig):
             train[index]
 
 
+@pytest.mark.parametrize(("kept", "decoded"), [(3, 3), (2, 6)])
+def test_films_of_a_small_split_are_decoded_once(
+    films: DataConfig, monkeypatch: pytest.MonkeyPatch, kept: int, decoded: int
+):
+    monkeypatch.setattr(datasets, "KEPT", kept)
+    train, calls = prepare(films).splits["train"], []
+    decode = records.decode
+    monkeypatch.setattr(records, "decode", lambda record: calls.append(1) or decode(record))
+    assert list(train) == train[:] == [decode(record) for record in train._records]
+    assert len(calls) == decoded
+
+
 TEXT = st.text(st.characters(codec="utf-8"), max_size=15)
 FILMS = st.builds(
     Film,

@@ -12,7 +12,7 @@ from notebooks import execute
 notebooks = pytest.mark.parametrize("path", execute.find(), ids=lambda path: path.stem)
 MAX_FOLDER_BYTES = 4_000_000
 # Those that train for minutes; they are run by `make notebooks` and `pytest -m soak`.
-LONG = ("05", "06", "07")
+LONG = ("04", "05", "06", "07")
 
 
 @notebooks
