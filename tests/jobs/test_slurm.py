@@ -219,8 +219,9 @@ def test_a_preempted_training_resumes_to_the_same_metrics(
     variables = {
         "MFP": Path(sys.executable).with_name("mfp"),
         "CONFIGS": "configs/debug.toml",
-        # Without texts, whose LSTM would take most of the time to compile.
-        "SETTINGS": f'--set features.texts=[] --set data.prepared="{prepared}"',
+        # Without texts and track records, which would take most of the time to compile.
+        "SETTINGS": "--set features.texts=[] --set features.history.fields=[] "
+        f'--set data.prepared="{prepared}"',
         "JAX_PLATFORMS": "cpu",
         **compilation.settings(tmp_path_factory),
     }
