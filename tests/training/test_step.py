@@ -55,12 +55,13 @@ def test_a_step_by_hand():
     np.testing.assert_allclose(sums["rating"][0], squares.sum(), rtol=1e-5)
 
 
-def test_penalties_add_to_the_gradient_of_weights_alone():
+@pytest.mark.parametrize(("l1", "l2"), [(0.2, 0.3), (0.2, 0.0), (0.0, 0.3)])
+def test_penalties_add_to_the_gradient_of_weights_alone(l1, l2):
     batch = line_batch()
     plain, _ = one_step(batch)
-    found, _ = one_step(batch, l1=0.2, l2=0.3)
+    found, _ = one_step(batch, l1=l1, l2=l2)
     kernel = np.asarray(PARAMS["kernel"])
-    expected = plain.params["kernel"] - 0.1 * (0.2 * np.sign(kernel) + 0.3 * kernel)
+    expected = plain.params["kernel"] - 0.1 * (l1 * np.sign(kernel) + l2 * kernel)
     np.testing.assert_allclose(found.params["kernel"], expected, rtol=1e-6, atol=1e-7)
     np.testing.assert_array_equal(found.params["bias"], plain.params["bias"])
 
@@ -235,7 +236,7 @@ def test_init_state_shares_no_buffer():
 
 
 def test_mean_losses():
-    sums = {"rating": (6.0, 3.0), "hit": (1.0, 4.0), "revenue": (0.0, 0.0)}
+    sums = {"rating": (6.0, 3.0), "hit": (0.125, 0.5), "revenue": (0.0, 0.0)}
     found = mean_losses(sums, Objective({"rating": 1.0, "hit": 0.5, "revenue": 9.0}))
     assert found == {"loss": 2 + 0.5 * 0.25, "loss_rating": 2.0, "loss_hit": 0.25}
 

@@ -16,6 +16,7 @@ from mfp.training.step import (
     UNCERTAINTY,
     Objective,
     init_state,
+    penalty,
     train_step,
 )
 from training.line import KEY, PARAMS, line, line_batch
@@ -41,6 +42,16 @@ def test_uncertain_targets_by_hand():
         "hit": 0.5 * (-np.exp(0.2) * mean["hit"] + 0.5),
     }
     assert gradient == pytest.approx(expected, rel=1e-4)
+
+
+def test_what_uncertainty_adds_to_the_loss():
+    """log s of each target that some film knows, however little it weighs."""
+    params = PARAMS | {UNCERTAINTY: {"rating": jnp.asarray(0.3), "hit": jnp.asarray(-0.2)}}
+    objective = Objective({"rating": 1.0, "hit": 0.5}, uncertainty=True)
+    for rating, hit, expected in ((2.0, 0.25, 0.5 * 0.3 - 0.25 * 0.2), (2.0, 0.0, 0.5 * 0.3)):
+        weights = {"rating": jnp.asarray(rating), "hit": jnp.asarray(hit)}
+        found = penalty(params, objective=objective, weights=weights)
+        assert float(found) == pytest.approx(expected)
 
 
 def test_the_uncertainty_of_a_target_comes_to_rest_at_its_loss():
