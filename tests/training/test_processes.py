@@ -144,8 +144,8 @@ def flat(values, prefix=""):
     return found
 
 
-# Without texts and track records, whose network would take most of the time to compile.
-SMALL = ("features.texts=[]", "features.history.fields=[]")
+# Without texts, whose network would take most of the time to compile.
+SMALL = ("features.texts=[]",)
 SPLIT = ("parallel.model_devices=2", "parallel.shard_at_least=64", *SMALL)
 
 
