@@ -7,9 +7,8 @@ from pathlib import Path
 
 import jax
 
-# jax keeps only what took a second to compile; a run also has dozens of programs below that, which
-# are read in a few milliseconds.
-_WORTH_SECONDS = 0.02
+# jax keeps only what took a second to compile; a run also has dozens of programs below that.
+_WORTH_SECONDS = 0.2
 _BYTES = 2**30  # the oldest programs go first
 
 

@@ -11,7 +11,7 @@ import jax
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-_SETTINGS = {"jax_compilation_cache_dir": "", "jax_persistent_cache_min_compile_time_secs": 0.0}
+_SETTINGS = {"jax_compilation_cache_dir": "", "jax_persistent_cache_min_compile_time_secs": 0.2}
 
 
 def common_folder(factory: pytest.TempPathFactory) -> Path:
@@ -47,7 +47,7 @@ def settings(factory: pytest.TempPathFactory) -> dict[str, str]:
     """The variables by which a subprocess shares the cache."""
     return {
         "JAX_COMPILATION_CACHE_DIR": str(cache_folder(factory)),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.0",
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
     }
 
 
