@@ -81,9 +81,8 @@ def _too_good(train: Pairs, held_out: Pairs, config: TargetsConfig) -> Iterator[
     for name, value in (numbers(pairs) | {"release_date": _day}).items():
         x = _floats(value(film) for film, _ in pairs)
         for target, y in outcomes.items():
-            told = np.full(len(pairs), np.nan)
-            told[split:] = _by_bins(x[:split], y[:split], x[split:])
-            yield from _judged(name, target, told[split:], y[split:])
+            told = _by_bins(x[:split], y[:split], x[split:])
+            yield from _judged(name, target, told, y[split:])
             there = np.isfinite(x[split:]).astype(float)
             yield from _judged(f"whether {name} is there", target, there, y[split:])
     for name in _READ:
