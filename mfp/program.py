@@ -31,7 +31,8 @@ class ProgramError(ValueError):
 class Program:
     """outputs = program(parameters, inputs), for any batch size. Safe to share between threads.
 
-    `parameters` are the shapes of what it wants, `inputs` and `outputs` those without the batch.
+    `parameters` are the shapes of what it wants, `inputs`, `outputs` and `embedding` those without
+    the batch; `spread` names the outputs whose members' deviation it tells.
     """
 
     def __init__(self, serialized: bytes):
@@ -48,7 +49,8 @@ class Program:
             self.outputs: dict[str, tuple[int, ...]] = {
                 name: tuple(aval.shape[1:]) for name, aval in found["outputs"].items()
             }
-            self.vectors = len(found["embedding"].shape)
+            self.spread = tuple(found.get("spread", {}))
+            self.embedding = tuple(found["embedding"].shape[1:])
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ProgramError("is not one of ours") from error
         _refuse_calls(exported.mlir_module_serialized)

@@ -14,13 +14,15 @@ import numpy as np
 from mfp import manifest as manifests
 from mfp import parameters
 from mfp.calibration.fitted import Calibration
+from mfp.calibration.spread import with_members
 from mfp.data import history
 from mfp.data import reference as references
 from mfp.data.features import FeatureSpec
 from mfp.data.history import HistoryTable
 from mfp.data.reference import Reference
 from mfp.extensions import ExtensionError
-from mfp.film import VERDICTS
+from mfp.film import VERDICTS, Film
+from mfp.forecast.intervals import intervals
 from mfp.manifest import BundleError, Manifest
 from mfp.program import Program, ProgramError
 
@@ -94,10 +96,12 @@ def open_bundle(path: str | Path, verify: bool = True, batch: int | None = None)
     expected = {name: tuple(shape) for name, (shape, _) in spec.shapes().items()}
     outputs = {name: (len(VERDICTS),) if name == "verdict" else () for name in manifest.targets}
     named = set(spec.targets.names) == set(outputs)
-    if program.outputs != outputs or program.vectors != 2 or not named:
+    if program.outputs != outputs or len(program.embedding) != 1 or not named:
         raise BundleError(f"{folder}: program and targets do not belong together")
     if program.inputs != expected:
         raise BundleError(f"{folder}: program and feature spec do not belong together")
+    if calibration is not None and not _fits(calibration, spec, program):
+        raise BundleError(f"{folder}: program and calibration do not belong together")
     try:
         params = jax.device_put(parameters.read(folder / manifests.PARAMS, program.parameters))
     except parameters.ParametersError as error:
@@ -109,6 +113,18 @@ def open_bundle(path: str | Path, verify: bool = True, batch: int | None = None)
         return program(params, batch)
 
     return Bundle(folder, manifest, spec, run, calibration)
+
+
+def _fits(calibration: Calibration, spec: FeatureSpec, program: Program) -> bool:
+    """Whether a calibration can be used on what a program tells: tried on a film of nothing."""
+    inputs = {name: np.zeros((1, *shape), dtype) for name, (shape, dtype) in spec.shapes().items()}
+    outputs = {name: np.zeros((1, *shape)) for name, shape in program.outputs.items()}
+    shown = with_members(outputs, {name: np.ones(1) for name in program.spread})
+    try:
+        intervals(calibration, [Film("")], inputs, shown, np.zeros((1, *program.embedding)), 0.5)
+    except (ValueError, IndexError, KeyError, TypeError, ArithmeticError):
+        return False
+    return True
 
 
 def _past_films(folder: Path) -> HistoryTable:

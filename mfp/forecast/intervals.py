@@ -6,13 +6,15 @@ The statistics are `mfp.calibration`; here they meet a bundle's outputs and natu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mfp.calibration.fitted import DEFAULT_LEVEL, TARGETS, Calibration
 from mfp.film import VERDICTS, Film
-from mfp.forecast.bundle import Bundle
+
+if TYPE_CHECKING:
+    from mfp.forecast.bundle import Bundle
 
 __all__ = ["DEFAULT_LEVEL", "check_level", "intervals", "no_intervals"]
 

@@ -83,13 +83,18 @@ def of_network(params: Any) -> Any:
     return {name: module for name, module in params.items() if name != UNCERTAINTY}
 
 
-def apply_function(network: Network, config: Config | None = None) -> Apply:
+def apply_function(
+    network: Network, precision: str = "float32", rematerialise: str = "none"
+) -> Apply:
     """apply(params, batch, dropout key); no key means evaluation, without dropout.
 
-    Parameters and outputs are float32. Without a config, so is all between; with one, what
-    `parallel.precision` says, and `train.rematerialise` decides what the gradient keeps.
+    Parameters and outputs are float32.
+
+    Args:
+      precision: of what is between, `parallel.precision`.
+      rematerialise: what the gradient keeps, `train.rematerialise`.
     """
-    if config is not None and config.parallel.precision == "bfloat16":
+    if precision == "bfloat16":
         network = network.clone(dtype=jnp.bfloat16)
 
     def apply(params: Any, batch: Any, key: jax.Array | None) -> Any:
@@ -98,12 +103,12 @@ def apply_function(network: Network, config: Config | None = None) -> Apply:
         found = network.apply({"params": cast}, batch, train=key is not None, rngs=rngs)
         return jax.tree.map(lambda leaf: leaf.astype(jnp.float32), found)
 
-    if config is not None and config.train.rematerialise == "elementwise":
+    if rematerialise == "elementwise":
         return jax.checkpoint(apply, policy=_is_product)
     return apply
 
 
-def evaluation_function(network: Network, members: int = 1, config: Config | None = None) -> Apply:
+def evaluation_function(network: Network, members: int = 1, precision: str = "float32") -> Apply:
     """`apply_function`, with the members of an ensemble averaged: as if there were one network.
 
     Outputs and fused vectors are of the mixture. Where there are several members, `spread` tells
@@ -112,7 +117,7 @@ def evaluation_function(network: Network, members: int = 1, config: Config | Non
     Args:
       members: of a deep ensemble, `train.ensemble`; parameters have a leading axis of them.
     """
-    apply = apply_function(network, config)
+    apply = apply_function(network, precision)
     shared = network.config.fusion.members
     if members * shared == 1:
         return apply
@@ -177,7 +182,7 @@ def step_function(
 ) -> Callable[..., Any]:
     """The train step of a config: step(state, batch, key, axis_name=...)."""
     closures = {
-        "apply": apply_function(network, config),
+        "apply": apply_function(network, config.parallel.precision, config.train.rematerialise),
         "tx": tx,
         "objective": objective(config, spec),
         "ema": config.optimizer.ema,

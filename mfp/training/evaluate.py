@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 import mfp
 from mfp.calibration.spread import with_members
-from mfp.config import Config
+from mfp.config import Config, ParallelConfig
 from mfp.data import batches
 from mfp.data.batches import FilmArrays
 from mfp.data.features import FeatureSpec
+from mfp.data.targets import TargetSpec
 from mfp.models.network import Network
 from mfp.training import assemble, baselines, losses, metrics, parallel
 from mfp.training.parallel import Runner
@@ -36,22 +39,11 @@ class Evaluator:
 
     @classmethod
     def build(cls, network: Network, spec: FeatureSpec, config: Config) -> Evaluator:
-        apply = assemble.evaluation_function(network, config.train.ensemble, config)
-        runner = parallel.evaluation_runner(config.parallel, config.train.batch_size)
-
-        def evaluate(params, batch):
-            found = apply(params, batch, None)
-            natural = assemble.in_natural_units(found, spec.targets)
-            outputs = with_members(natural["outputs"], natural.get("spread", {}))
-            return outputs, found["embedding"], losses.target_losses(found["outputs"], batch)
-
-        return cls(
-            runner,
-            runner.compile_evaluation(evaluate),
-            assemble.objective(config, spec),
-            config.train.batch_size,
-            config.train.length_buckets,
-        )
+        size, members = config.train.batch_size, config.train.ensemble
+        buckets, shapes = config.train.length_buckets, {k: v[0] for k, v in spec.shapes().items()}
+        key = json.dumps([spec.targets.to_json(), shapes, buckets])
+        runner, compiled = _compiled(network, members, config.parallel, size, key)
+        return cls(runner, compiled, assemble.objective(config, spec), size, buckets)
 
     def __call__(
         self, params: Any, films: FilmArrays
@@ -81,6 +73,29 @@ class Evaluator:
                 sums[name] = sums.get(name, np.zeros(2)) + np.array(pair, np.float64)
         pairs = {name: (s[0], s[1]) for name, s in sums.items()}
         return whole, whole.pop(_FUSED), mean_losses(pairs, self.objective)
+
+
+# A process that evaluates again and again traces and compiles its network once.
+@lru_cache(maxsize=8)
+def _compiled(
+    network: Network, members: int, config: ParallelConfig, batch_size: int, key: str
+) -> tuple[Runner, Callable[..., Any]]:
+    """The runner and the compiled evaluation.
+
+    Args:
+      key: JSON of the targets, and of what else decides the shapes of batches.
+    """
+    targets = TargetSpec.from_json(json.loads(key)[0])
+    apply = assemble.evaluation_function(network, members, config.precision)
+    runner = parallel.evaluation_runner(config, batch_size)
+
+    def evaluate(params, batch):
+        found = apply(params, batch, None)
+        natural = assemble.in_natural_units(found, targets)
+        outputs = with_members(natural["outputs"], natural.get("spread", {}))
+        return outputs, found["embedding"], losses.target_losses(found["outputs"], batch)
+
+    return runner, runner.compile_evaluation(evaluate)
 
 
 def report(

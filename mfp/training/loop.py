@@ -247,8 +247,8 @@ def _wish(asked: signals.Noted, interval: Interval) -> Wish:
     return Wish(stop=asked.number, save=int(interval.by_clock()))
 
 
-def restore_best(run: RunFolder, config: Config) -> tuple[FeatureSpec, TrainState, float]:
-    """The features and the best state of a run, and the seconds it had trained by then.
+def restore_best(run: RunFolder, config: Config) -> tuple[FeatureSpec, Any, int, float]:
+    """Of a run's best epoch: features, averaged parameters, step, and seconds trained by then.
 
     Raises:
       ConfigError: the folder is no run.
@@ -264,8 +264,8 @@ def restore_best(run: RunFolder, config: Config) -> tuple[FeatureSpec, TrainStat
             final = config.train.final_epochs > 0
             why = "the final fit has not ended" if final else "has no finished epoch yet"
             raise TrainingError(f"{run.path}: {why}; run mfp train first")
-        state, meta = checkpoints.restore(best, _like(spec, config))
-    return spec, state, Memory(**meta).seconds
+        params, meta = checkpoints.restore_average(best, _like(spec, config))
+    return spec, params, best, Memory(**meta).seconds
 
 
 def restore_last(run: RunFolder, config: Config) -> tuple[TrainState, Memory]:
@@ -278,8 +278,12 @@ def restore_last(run: RunFolder, config: Config) -> tuple[TrainState, Memory]:
 
 
 def _like(spec: FeatureSpec, config: Config) -> TrainState:
-    """A state of the shapes of a run's."""
+    """The shapes of a run's state, in its place."""
     network, members = assemble.build_network(config, spec), config.train.ensemble
-    params = assemble.init_params(network, spec, config.seed, members)
-    params = assemble.with_uncertainty(params, config, spec)
-    return init_state(params, optim.optimizer(config.optimizer, 1), members)
+
+    def fresh() -> TrainState:
+        params = assemble.init_params(network, spec, config.seed, members)
+        params = assemble.with_uncertainty(params, config, spec)
+        return init_state(params, optim.optimizer(config.optimizer, 1), members)
+
+    return jax.eval_shape(fresh)

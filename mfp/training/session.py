@@ -56,14 +56,14 @@ def restore_trained(
     _, fingerprint = run.read_config()
     if fingerprint != dataset.fingerprint:
         raise ConfigError(f"{run.path}: the films changed since this run; train anew")
-    spec, state, seconds = loop.restore_best(run, config)
+    spec, params, step, seconds = loop.restore_best(run, config)
     spec = loop.with_past_films(spec, config, dataset)
     progress = progress or TrainingProgress(quiet=True)
     with progress.counting("transforming films", dataset.count) as count:
         films = dataset.of_run(config.train)
         splits = columns.open_splits(films, spec, config.targets, count.advance)
     splits = pretrained.with_vectors(splits, films, spec, config, progress)
-    return Trained(spec, assemble.of_network(state.ema), splits, int(state.step), seconds)
+    return Trained(spec, assemble.of_network(params), splits, step, seconds)
 
 
 def only_films_where(trained: Trained, dataset: Dataset, condition: str) -> tuple[Trained, Dataset]:

@@ -223,6 +223,20 @@ def test_a_program_with_other_outputs_is_refused(copy):
     refused(seal(copy), "program and targets do not belong together")
 
 
+@pytest.mark.parametrize(
+    "shorten",
+    [
+        lambda calibration: calibration["keys"].pop(),
+        lambda calibration: calibration["targets"]["rating"]["spread"]["weights"].pop(),
+    ],
+)
+def test_a_calibration_of_other_parts_or_another_width_is_refused(copy, rewrite, shorten):
+    refused(
+        rewrite(lambda document: shorten(document["calibration"])),
+        "program and calibration do not belong together",
+    )
+
+
 WRONG = (None, True, -1, 0, 10**30, 1e308, float("nan"), "", "../x", [], {}, [[]], {"a": 1}, [1, 2])
 
 

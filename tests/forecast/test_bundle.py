@@ -184,9 +184,9 @@ def test_forecasts_equal_the_evaluation_of_the_network(run, forecaster, test_fil
     spec = forecaster.bundle.spec
     network = assemble.build_network(run.config, spec)
     evaluator = Evaluator.build(network, spec, run.config)
-    _, state, _ = loop.restore_best(RunFolder(run.path), run.config)
+    _, params, *_ = loop.restore_best(RunFolder(run.path), run.config)
     films = film_arrays(run.films["test"], spec, run.config.targets)
-    expected, _ = evaluator(state.ema, films)
+    expected, _ = evaluator(params, films)
     found = forecaster.bundle.run(spec.stack(test_films))["outputs"]
     assert set(found) == set(expected) == {"rating", "revenue", "hit"}
     for name, y in expected.items():

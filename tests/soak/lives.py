@@ -172,10 +172,10 @@ def differences(left: Path, right: Path) -> list[str]:
         run = RunFolder(folder)
         config, _ = run.read_config()
         state, memory = loop.restore_last(run, config)
-        _, best, _ = loop.restore_best(run, config)
+        _, *best = loop.restore_best(run, config)
         stored = _bundle_parameters(folder / "bundle")
         remembered = {k: np.float64(v) for k, v in vars(memory).items() if k != "seconds"}
-        hashes.append(verify._hashes((tuple(state), tuple(best), stored, remembered)))
+        hashes.append(verify._hashes((tuple(state), tuple(best[:-1]), stored, remembered)))
     found += [key for key in hashes[0] if hashes[0][key] != hashes[1].get(key)]
     return found
 

@@ -11,13 +11,10 @@ import numpy as np
 import pytest
 
 from mfp.config import (
-    Config,
     FusionConfig,
     ImageModelConfig,
     ModelConfig,
-    ParallelConfig,
     TextModelConfig,
-    TrainConfig,
     VideoModelConfig,
 )
 from mfp.models.network import Network, NetworkShape
@@ -35,7 +32,7 @@ SHAPE = NetworkShape(
     targets=("rating", "hit"),
 )
 TEXT = dataclasses.replace(SHAPE, sets=(), vocabulary_sizes=(), images=(), videos=())  # quick
-BFLOAT16 = Config(parallel=ParallelConfig(precision="bfloat16"))
+BFLOAT16 = "bfloat16"
 KEY = jax.random.key(3)
 
 
@@ -148,7 +145,7 @@ def test_bfloat16_is_close_to_float32():
     assert any(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (exact, near)), strict=True))
 
 
-def test_without_a_config_all_is_float32():
+def test_unless_told_otherwise_all_is_float32():
     module = network()
     params = jax.eval_shape(module.init, jax.random.key(0), inputs(2))["params"]
     traced = jax.make_jaxpr(assemble.apply_function(module))(params, inputs(), KEY)
@@ -159,7 +156,6 @@ def test_without_a_config_all_is_float32():
 def test_rematerialising_changes_no_gradient_and_keeps_less():
     module = network("transformer", shape=TEXT)
     params = drawn(module)
-    config = Config(train=TrainConfig(rematerialise="elementwise"))
 
     def residuals_and_gradient(apply):
         def loss(params):
@@ -171,7 +167,9 @@ def test_rematerialising_changes_no_gradient_and_keeps_less():
         return size, jax.jit(jax.grad(loss))(params)
 
     whole, expected = residuals_and_gradient(assemble.apply_function(module))
-    less, found = residuals_and_gradient(assemble.apply_function(module, config))
+    less, found = residuals_and_gradient(
+        assemble.apply_function(module, rematerialise="elementwise")
+    )
     assert less < 0.7 * whole
     for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(found), strict=True):
         np.testing.assert_allclose(b, a, rtol=2e-4, atol=1e-5 * max(1, float(np.abs(a).max())))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 
@@ -85,7 +86,9 @@ def test_a_condition_that_holds_for_no_film_is_named(trained, dataset):
 
 
 def test_restored_is_what_training_returned(trained, run):
-    spec, state, seconds = loop.restore_best(RunFolder(run.path), run.config)
+    spec, params, step, seconds = loop.restore_best(RunFolder(run.path), run.config)
     assert spec == trained.spec
-    assert int(state.step) == trained.step
+    assert step == trained.step
+    for a, b in zip(jax.tree.leaves(params), jax.tree.leaves(trained.params), strict=True):
+        np.testing.assert_array_equal(a, b)
     assert seconds > 0

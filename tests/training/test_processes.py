@@ -112,10 +112,10 @@ def finished(ended):
 
 
 def outcome(folder):
-    """Best state, log and metrics of a run."""
+    """Last state, log and metrics of a run."""
     run = RunFolder(folder)
     config, _ = run.read_config()
-    _, state, _ = loop.restore_best(run, config)
+    state, _ = loop.restore_last(run, config)
     log = [json.loads(line) for line in run.log_file.read_text().splitlines()]
     return state, log, json.loads(run.metrics_file.read_text())
 

@@ -40,7 +40,7 @@ def test_a_file_without_any_word_and_no_file_are_errors(file: Path):
 
 
 def test_rows_of_known_words_only_are_replaced(run, file: Path):
-    spec, _, _ = loop.restore_best(RunFolder(run.path), run.config)
+    spec, *_ = loop.restore_best(RunFolder(run.path), run.config)
     config: Config = run.config
     text = dataclasses.replace(config.features.text, vectors=str(file))
     features = dataclasses.replace(config.features, text=text)
