@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -64,9 +64,15 @@ def init_params(network: Network, spec: FeatureSpec, seed: int, members: int = 1
     """
     key, inputs = jax.random.key(seed), example_inputs(spec)
     if members == 1:
-        return jax.jit(network.init)(key, inputs)["params"]
+        return _initialise(network)(key, inputs)["params"]
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, np.arange(members))
-    return jax.jit(jax.vmap(network.init, in_axes=(0, None)))(keys, inputs)["params"]
+    return _initialise(network, several=True)(keys, inputs)["params"]
+
+
+# A process that trains the same network again compiles this once.
+@lru_cache(maxsize=8)
+def _initialise(network: Network, several: bool = False) -> Callable[..., Any]:
+    return jax.jit(jax.vmap(network.init, in_axes=(0, None)) if several else network.init)
 
 
 def with_uncertainty(params: Any, config: Config, spec: FeatureSpec) -> Any:
