@@ -42,7 +42,7 @@ docs: $(VENV)/.dev ## write the reference of all modules to build/docs
 soak: $(VENV)/.dev ## kills at random moments of runs, memory, and the tests that take long
 	timeout 90m $(BIN)/python tests/soak/kills.py --minutes 60
 	timeout 90m $(BIN)/python tests/soak/memory.py
-	timeout 90m $(BIN)/python -m pytest -m soak
+	timeout 4h $(BIN)/python -m pytest -m soak -n $(WORKERS)
 
 notebooks: $(VENV)/.notebooks ## run every notebook in place (NOTEBOOKS="01 08": only those)
 	$(BIN)/python tests/notebooks/execute.py $(NOTEBOOKS)
