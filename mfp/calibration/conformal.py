@@ -101,6 +101,9 @@ class Scores:
         )
         if not found.ranks.size or found.ranks.shape != found.values.shape:
             raise ValueError("ranks and scores do not belong together")
+        rising = np.all(np.diff(found.ranks) > 0) and np.all(np.diff(found.values) >= 0)
+        if not (rising and found.ranks[0] >= 1 and found.ranks[-1] <= found.films):
+            raise ValueError(f"the scores of {found.films} films rise, each with its rank")
         return found
 
 

@@ -149,4 +149,7 @@ class TargetSpec:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TargetSpec:
-        return cls(tuple(values["names"]), dict(values["mean"]), dict(values["deviation"]))
+        names = tuple(values["names"])
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("the names of targets are texts")
+        return cls(names, dict(values["mean"]), dict(values["deviation"]))
