@@ -51,11 +51,15 @@ class Cloud:
         path = f"{self.folder}:{os.environ['PATH']}"
         environment = os.environ | needed | {"PATH": path, "PAUSE": "0"} | variables
         return subprocess.Popen(
-            [LAUNCHER], cwd=ROOT, env=environment, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True,
             # Ignored where the tests run in the background of a shell, and bash would keep to it.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
+            # By env, for Python's own way would fork a process of many threads.
+            ["env", "--default-signal=INT", LAUNCHER],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     @property
     def calls(self) -> list[str]:
