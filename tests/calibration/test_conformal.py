@@ -103,6 +103,22 @@ def test_ranks_without_their_scores_are_refused(ranks, values):
         Scores.from_json({"films": 9, "ranks": ranks, "values": values})
 
 
+@pytest.mark.parametrize(
+    ("films", "ranks", "values"),
+    [
+        (-1, [1, 2], [0.1, 0.2]),
+        (1, [1, 2], [0.1, 0.2]),  # a rank of a film that is not there
+        (9, [0, 2], [0.1, 0.2]),
+        (9, [2, 2], [0.1, 0.2]),
+        (9, [1, 2], [0.2, 0.1]),
+        (9, [1, 2], [0.1, math.nan]),
+    ],
+)
+def test_scores_that_do_not_rise_or_are_of_no_films_are_refused(films, ranks, values):
+    with pytest.raises(ValueError, match="rise"):
+        Scores.from_json({"films": films, "ranks": ranks, "values": values})
+
+
 def test_a_distribution_counts_in_spreads_of_each_film_and_scores_of_its_group():
     scores = [Scores.of(np.arange(1.0, 100)), Scores.of(np.arange(101.0, 200))]
     found = Distribution(np.array([5.0, 7.0]), np.array([2.0, 0.5]), np.array([0, 1]), scores)

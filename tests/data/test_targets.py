@@ -144,3 +144,9 @@ def test_a_rating_of_few_votes_counts_less_in_the_loss_only():
     assert targets.weight("revenue", films[0], config) == 1.0
     assert targets.weight("rating", films[1], TargetsConfig()) == 1.0
     assert targets.value("rating", films[0], Outcome(rating=6.0), config) == 6.0
+
+
+@pytest.mark.parametrize("names", [[[]], [None], [1], ["rating", {}]])
+def test_names_that_are_no_texts_are_refused(names):
+    with pytest.raises(ValueError, match="names of targets"):
+        TargetSpec.from_json({"names": names, "mean": {}, "deviation": {}})
