@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,9 @@ from flax import linen as nn
 from mfp import extensions
 from mfp.config import ModelConfig
 from mfp.models.fusion import Fusion
-from mfp.models.heads import Heads
+from mfp.models.heads import BINARY, Heads, width
 from mfp.models.image import ImageEncoder
+from mfp.models.kernel import KernelRegression, mixed
 from mfp.models.pretrained import MiniLM, SentenceReader
 from mfp.models.tabular import NumbersEncoder, SetEncoder
 from mfp.models.text import ReviewsEncoder, TextEncoder
@@ -37,6 +38,17 @@ class NetworkShape:
     targets: tuple[str, ...]
     history: int = 0  # numbers of the track record; 0 for none
     added: tuple[tuple[str, str], ...] = ()  # (modality of another package, its state as JSON)
+
+    @property
+    def regressions(self) -> tuple[str, ...]:
+        """Targets that are numbers."""
+        return tuple(n for n in self.targets if width(n) == 1 and n not in BINARY)
+
+    def named(self, fields: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """{set field: (its modality, size of its vocabulary)} of those fields that are read."""
+        sizes, vocabulary_of = dict(self.vocabulary_sizes), dict(self.vocabulary_of)
+        read = [(modality, field) for modality, within in self.sets for field in within]
+        return {f: (m, sizes[vocabulary_of[f]]) for m, f in read if f in fields}
 
 
 class Network(nn.Module):
@@ -136,4 +148,10 @@ class Network(nn.Module):
         outputs = Heads(shape.targets, config.fusion.ensemble, name="heads")(
             fused, list(bags.values())
         )
+        names = shape.named(config.sets.multi_hot)
+        readable = shape.regressions and (shape.numbers or shape.history or names)
+        if config.kernel.share and readable and not train:  # what is trained is the network alone
+            process = KernelRegression(config.kernel, shape.regressions, name="kernel")
+            means = process(inputs, names)
+            outputs = mixed(outputs, means, config.kernel.share)
         return {"outputs": outputs, "attention": attention, "maps": maps, "embedding": fused}

@@ -111,6 +111,22 @@ class FusionConfig:
 
 
 @dataclass(frozen=True)
+class KernelModelConfig:
+    """A Gaussian process beside the network, whose mean enters the regressions it predicts.
+
+    It reads numbers, track records and the fields of `sets.multi_hot`, and is solved for on the
+    training films, see models/kernel.py. Targets have variance 1.
+    """
+
+    share: float = bounded(0.0, low=0, high=1)  # of the regressions; 0: the network alone
+    anchors: int = bounded(1000, low=1)  # training films that it remembers, per target
+    numbers: float = bounded(0.08, low=0)  # how fast it varies with a number, per deviation
+    names: float = bounded(0.2, low=0)  # with a name that is there or not
+    linear: float = bounded(0.06, low=0)  # deviation of its linear part, per deviation
+    noise: float = bounded(0.4, low=0.001)  # variance of what it cannot explain
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The network: one encoder per modality, a fusion, a head per target."""
 
@@ -120,3 +136,4 @@ class ModelConfig:
     image: ImageModelConfig = field(default_factory=ImageModelConfig)
     video: VideoModelConfig = field(default_factory=VideoModelConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
+    kernel: KernelModelConfig = field(default_factory=KernelModelConfig)

@@ -158,9 +158,9 @@ def _beside(y_ExB: jax.Array) -> jax.Array:
 
 
 def _cast(params: Any, dtype: Any) -> Any:
-    """Parameters in the type of the computation: all but those of the heads."""
+    """Parameters in the type of the computation: all but those of the heads and the kernel."""
     cast = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
-    return {**cast, "heads": params["heads"]}
+    return {**cast, **{name: params[name] for name in ("heads", "kernel") if name in params}}
 
 
 def _is_product(primitive: Any, *_: Any, **__: Any) -> bool:

@@ -21,7 +21,12 @@ _OF_MEMBERS = ("bias", "r", "s")
 
 
 def is_weight(path: tuple[Any, ...], leaf: Any) -> bool:
-    """Matrices, kernels and embeddings are weights; biases, scales and adapters are not."""
+    """Matrices, kernels and embeddings are weights; biases, scales and adapters are not.
+
+    Nor is what is solved for (training/kernel.py): neither penalty nor decay may move it.
+    """
+    if path and _name(path[0]) == "kernel":
+        return False
     return jnp.ndim(leaf) >= 2 and not (path and _name(path[-1]) in _OF_MEMBERS)
 
 

@@ -37,6 +37,7 @@ from mfp.training.checkpoint import Checkpoints, Interval
 from mfp.training.evaluate import Evaluator
 from mfp.training.events import Events
 from mfp.training.finite import TrainingError
+from mfp.training.kernel import start_from_kernel
 from mfp.training.memory import Memory
 from mfp.training.meter import Meter
 from mfp.training.naive_bayes import start_from_naive_bayes
@@ -146,6 +147,7 @@ def _train(
     params = start_from_vectors(params, spec, config)
     params = pretrained.start_from_published(params, config)
     params = start_from_naive_bayes(params, spec, splits["train"], config)
+    params = start_from_kernel(params, network, splits["train"], config)
     params = assemble.with_uncertainty(params, config, spec)
     state = init_state(params, tx, config.train.ensemble)
     key = runner.place_key(jax.random.key(config.seed))

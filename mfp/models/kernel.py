@@ -1,0 +1,109 @@
+"""A Gaussian process beside the network: its mean, on numbers, track records and names.
+
+Where few films know a target (box office), a smooth kernel errs elsewhere than a network does, and
+the mean of both errs less. The process is not trained by gradients: `training/kernel.py` solves for
+it before the first step. Letters: B films, F features, M anchors (training films).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from mfp.config import KernelModelConfig
+
+_UNKNOWN = 1  # the id of a name outside the vocabulary
+_CONSTANT = 0.1  # variance of the process' own mean
+_SMOOTH = 0.5  # variance of its smooth part; targets have 1
+_FAR = 4.0  # deviations, at which a feature ends
+
+
+def features(
+    inputs: Mapping[str, jax.Array], names: Mapping[str, tuple[str, int]]
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The network's inputs as the process reads them.
+
+    Args:
+      names: {set field: (its modality, size of its vocabulary)}, read as a 0 or 1 of each name.
+
+    Returns:
+      values [B, F]; whether their modality is there [B, F]; whether a feature is a name [F].
+    """
+    values, present, named = [], [], []
+    for modality in ("numbers", "history"):
+        if f"{modality}/values" in inputs:
+            known = inputs[f"{modality}/known"]
+            values += [inputs[f"{modality}/values"] * known, known]
+            present += [inputs[f"present/{modality}"]] * 2
+            named += [False, False]
+    for field, (modality, size) in names.items():
+        hot = jax.nn.one_hot(inputs[f"sets/{field}"], size).max(axis=1)
+        values.append(hot[:, _UNKNOWN + 1 :])
+        present.append(inputs[f"present/{modality}"])
+        named.append(True)
+    there = [jnp.broadcast_to(p[:, None], v.shape) for p, v in zip(present, values, strict=True)]
+    kinds = [jnp.full(v.shape[1], kind) for v, kind in zip(values, named, strict=True)]
+    return tuple(jnp.concatenate(parts, axis=-1) for parts in (values, there, kinds))  # type: ignore[return-value]
+
+
+def standardised(values_BxF: Any, present_BxF: Any, center_F: Any, scale_F: Any) -> jax.Array:
+    """Features about N(0, 1), a missing modality at their mean, those of no use (scale 0) at 0."""
+    return jnp.clip((values_BxF - center_F) * scale_F, -_FAR, _FAR) * present_BxF
+
+
+def covariance(
+    a_BxF: Any, b_MxF: Any, named_F: Any, config: KernelModelConfig, np: ModuleType = jnp
+) -> Any:
+    """k(a, b) = 0.1 + l^2 a . b + 0.5 exp(-|s (a - b)|^2 / 2), s by kind of feature. [B, M].
+
+    Rasmussen and Williams 2006, section 4.2: a sum of a constant, a linear and a squared
+    exponential kernel.
+
+    Args:
+      np: jax.numpy, or numpy to compute in float64.
+    """
+    width = np.where(named_F, config.names, config.numbers)
+    a, b = a_BxF * width, b_MxF * width
+    squared = np.sum(a**2, -1)[:, None] + np.sum(b**2, -1)[None] - 2 * a @ b.T
+    smooth = _SMOOTH * np.exp(-np.maximum(squared, 0) / 2)
+    return _CONSTANT + config.linear**2 * (a_BxF @ b_MxF.T) + smooth
+
+
+class KernelRegression(nn.Module):
+    """Means of the process, one per regression: k(film, anchors) . weights."""
+
+    config: KernelModelConfig
+    targets: tuple[str, ...]
+
+    @nn.compact
+    def __call__(
+        self, inputs: Mapping[str, jax.Array], names: Mapping[str, tuple[str, int]]
+    ) -> dict[str, jax.Array]:
+        """{target: [B]}, in the network's scale; 0, the training mean, until it is fitted."""
+        values, present, named = features(inputs, names)
+        size, zeros = values.shape[1], nn.initializers.zeros
+        center = self.param("center", zeros, (size,))
+        scale = self.param("scale", zeros, (size,))
+        x = standardised(values, present, center, scale)
+        found = {}
+        for target in self.targets:
+            anchors = self.param(f"{target}_anchors", zeros, (self.config.anchors, size))
+            weights = self.param(f"{target}_weights", zeros, (self.config.anchors,))
+            found[target] = covariance(x, anchors, named, self.config) @ weights
+        return found
+
+
+def mixed(
+    outputs: Mapping[str, jax.Array], kernel: Mapping[str, jax.Array], share: float
+) -> dict[str, jax.Array]:
+    """Outputs {target: [B] or, of members, [B, K]} with the process' share in the regressions."""
+    found = dict(outputs)
+    for name, y in kernel.items():
+        beside = y[:, None] if found[name].ndim == 2 else y
+        found[name] = (1 - share) * found[name] + share * beside
+    return found

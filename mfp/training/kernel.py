@@ -1,0 +1,120 @@
+"""Solve for the Gaussian process beside the network, on training films, before the first step.
+
+Subset of regressors (Quinonero-Candela and Rasmussen 2005, section 3): with anchors m among the
+films n, films weighing w as in the loss, and the noise s^2,
+
+    (K_mm + K_mn diag(w / s^2) K_nm) weights = K_mn diag(w / s^2) y
+
+which is the exact process where every film is an anchor. Time grows with the films and with the
+square of the anchors.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import linalg
+
+from mfp.config import Config, ConfigError, KernelModelConfig
+from mfp.data.batches import FilmArrays
+from mfp.models import kernel
+from mfp.models.network import Network
+
+MAX_FILMS = 20_000  # more are drawn from evenly
+_RARE = 5  # a name of fewer films says nothing
+_STILL = 1e-3  # deviation of a number that does not vary
+_ROWS = 2_048  # films at a time
+_READ = ("numbers/", "history/", "sets/", "present/")
+_JITTER = 1e-3  # of a variance of 1: keeps weights small enough for float32
+
+
+def start_from_kernel(params: Any, network: Network, films: FilmArrays, config: Config) -> Any:
+    """Parameters with the process solved for; those of an ensemble's members share one.
+
+    Args:
+      films: the training films.
+
+    Raises:
+      ConfigError: the network has nothing that it reads or predicts.
+    """
+    if not config.model.kernel.share:
+        return params
+    if "kernel" not in params:
+        raise ConfigError(
+            "model.kernel.share: it predicts rating and box office from numbers, track records and "
+            "model.sets.multi_hot, and this network has none; set it to 0"
+        )
+    of = config.model.kernel
+    rows = np.unique(np.linspace(0, len(films) - 1, min(len(films), MAX_FILMS)).astype(int))
+    values, present, named = _features(network, films, rows)
+    center, scale = values.mean(axis=0), _scale(values, named)
+    x = np.asarray(kernel.standardised(values, present, center, scale), np.float64)
+    fitted: dict[str, Any] = {"center": center, "scale": scale}
+    draw = np.random.default_rng(config.seed)
+    for target in network.shape.regressions:
+        weight = films.columns[f"weights/{target}"][rows].astype(np.float64)
+        known = np.flatnonzero(weight > 0)
+        count = min(len(known), of.anchors)
+        anchors = x[np.sort(draw.choice(known, count, replace=False))]
+        truth = films.columns[f"targets/{target}"][rows].astype(np.float64)
+        precision = weight[known] / of.noise
+        solved = solve(x[known], truth[known], precision, anchors, named, of)
+        pad = of.anchors - count  # of weight 0
+        fitted[f"{target}_anchors"] = np.pad(anchors, ((0, pad), (0, 0)))
+        fitted[f"{target}_weights"] = np.pad(solved, (0, pad))
+    like = params["kernel"]
+    arrays = {
+        name: np.broadcast_to(y, like[name].shape).astype(np.float32) for name, y in fitted.items()
+    }
+    return {**params, "kernel": arrays}
+
+
+def _features(
+    network: Network, films: FilmArrays, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`kernel.features` of the films at `rows`, float64."""
+    names = network.shape.named(network.config.sets.multi_hot)
+    parts = []
+    for start in range(0, len(rows), _ROWS):
+        chosen = rows[start : start + _ROWS]
+        read = [name for name in films.columns if name.startswith(_READ)]
+        batch = {name: films.columns[name][chosen] for name in read}
+        parts.append([np.asarray(part) for part in kernel.features(batch, names)])
+    values, present, named = zip(*parts, strict=True)
+    return np.concatenate(values).astype(np.float64), np.concatenate(present), named[0]
+
+
+def _scale(values_NxF: np.ndarray, named_F: np.ndarray) -> np.ndarray:
+    """What features are multiplied by: 1 over the deviation of numbers, 1 of names; 0: no use."""
+    deviation = values_NxF.std(axis=0)
+    usable = np.where(named_F, values_NxF.sum(axis=0) >= _RARE, deviation > _STILL)
+    return np.where(usable, 1 / np.where(named_F | ~usable, 1.0, deviation), 0.0)
+
+
+def solve(
+    x_NxF: np.ndarray,
+    y_N: np.ndarray,
+    precision_N: np.ndarray,
+    anchors_MxF: np.ndarray,
+    named_F: np.ndarray,
+    config: KernelModelConfig,
+) -> np.ndarray:
+    """The weights of the anchors, in float64. [M].
+
+    Args:
+      precision_N: w / s^2 of each film.
+    """
+
+    def covariance(a: np.ndarray) -> np.ndarray:
+        return kernel.covariance(a, anchors_MxF, named_F, config, np)
+
+    left = covariance(anchors_MxF)
+    left[np.diag_indices_from(left)] += _JITTER
+    right = np.zeros(len(anchors_MxF))
+    for start in range(0, len(x_NxF), _ROWS):
+        rows = slice(start, start + _ROWS)
+        part = covariance(x_NxF[rows])
+        left += part.T @ (precision_N[rows, None] * part)
+        right += part.T @ (precision_N[rows] * y_N[rows])
+    return linalg.solve(left, right, assume_a="pos")
