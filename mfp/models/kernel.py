@@ -17,6 +17,7 @@ from flax import linen as nn
 
 from mfp.config import KernelModelConfig
 
+PROCESS = "gaussian_process"  # its parameters, at the top of the network
 _UNKNOWN = 1  # the id of a name outside the vocabulary
 _CONSTANT = 0.1  # variance of the process' own mean
 _SMOOTH = 0.5  # variance of its smooth part; targets have 1

@@ -16,7 +16,7 @@ from mfp.config import ModelConfig
 from mfp.models.fusion import Fusion
 from mfp.models.heads import BINARY, Heads, width
 from mfp.models.image import ImageEncoder
-from mfp.models.kernel import KernelRegression, mixed
+from mfp.models.kernel import PROCESS, KernelRegression, mixed
 from mfp.models.pretrained import MiniLM, SentenceReader
 from mfp.models.tabular import NumbersEncoder, SetEncoder
 from mfp.models.text import ReviewsEncoder, TextEncoder
@@ -151,7 +151,7 @@ class Network(nn.Module):
         names = shape.named(config.sets.multi_hot)
         readable = shape.regressions and (shape.numbers or shape.history or names)
         if config.kernel.share and readable and not train:  # what is trained is the network alone
-            process = KernelRegression(config.kernel, shape.regressions, name="kernel")
+            process = KernelRegression(config.kernel, shape.regressions, name=PROCESS)
             means = process(inputs, names)
             outputs = mixed(outputs, means, config.kernel.share)
         return {"outputs": outputs, "attention": attention, "maps": maps, "embedding": fused}

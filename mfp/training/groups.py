@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from mfp.config import ConfigError, OptimizerConfig
+from mfp.models.kernel import PROCESS
 
 ALL_ALIKE: Mapping[str, float] = MappingProxyType({})
 # Of several members these have two axes, and are still no weights (models/ensemble.py).
@@ -25,7 +26,7 @@ def is_weight(path: tuple[Any, ...], leaf: Any) -> bool:
 
     Nor is what is solved for (training/kernel.py): neither penalty nor decay may move it.
     """
-    if path and _name(path[0]) == "kernel":
+    if path and _name(path[0]) == PROCESS:
         return False
     return jnp.ndim(leaf) >= 2 and not (path and _name(path[-1]) in _OF_MEMBERS)
 

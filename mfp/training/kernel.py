@@ -40,7 +40,7 @@ def start_from_kernel(params: Any, network: Network, films: FilmArrays, config: 
     """
     if not config.model.kernel.share:
         return params
-    if "kernel" not in params:
+    if kernel.PROCESS not in params:
         raise ConfigError(
             "model.kernel.share: it predicts rating and box office from numbers, track records and "
             "model.sets.multi_hot, and this network has none; set it to 0"
@@ -63,11 +63,11 @@ def start_from_kernel(params: Any, network: Network, films: FilmArrays, config: 
         pad = of.anchors - count  # of weight 0
         fitted[f"{target}_anchors"] = np.pad(anchors, ((0, pad), (0, 0)))
         fitted[f"{target}_weights"] = np.pad(solved, (0, pad))
-    like = params["kernel"]
+    like = params[kernel.PROCESS]
     arrays = {
         name: np.broadcast_to(y, like[name].shape).astype(np.float32) for name, y in fitted.items()
     }
-    return {**params, "kernel": arrays}
+    return {**params, kernel.PROCESS: arrays}
 
 
 def _features(

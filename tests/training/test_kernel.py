@@ -68,7 +68,7 @@ def test_where_every_film_is_an_anchor_it_is_the_exact_process(fitted, tiny):
     x = {}
     for name in ("train", "test"):
         values, present, named = kernel.features(splits[name].columns, names)
-        center, scale = params["kernel"]["center"], params["kernel"]["scale"]
+        center, scale = params[kernel.PROCESS]["center"], params[kernel.PROCESS]["scale"]
         x[name] = np.asarray(kernel.standardised(values, present, center, scale), np.float64)
     weight = films.columns["weights/rating"]
     known = weight > 0
@@ -84,7 +84,9 @@ def test_where_every_film_is_an_anchor_it_is_the_exact_process(fitted, tiny):
     ]
     expected = np.array(across) @ solved
     module = kernel.KernelRegression(config.model.kernel, network.shape.regressions)
-    found = module.apply({"params": params["kernel"]}, splits["test"].columns, names)["rating"]
+    found = module.apply({"params": params[kernel.PROCESS]}, splits["test"].columns, names)[
+        "rating"
+    ]
     assert np.std(expected) > 0.05
     np.testing.assert_allclose(found, expected, atol=0.005)  # the jitter of the anchors
 
@@ -92,7 +94,7 @@ def test_where_every_film_is_an_anchor_it_is_the_exact_process(fitted, tiny):
 def test_it_has_its_share_of_the_regressions_and_of_nothing_else(fitted, tiny):
     config, spec, splits, network, params = fitted
     without = assemble.build_network(tiny, spec)
-    bare = {name: module for name, module in params.items() if name != "kernel"}
+    bare = {name: module for name, module in params.items() if name != kernel.PROCESS}
     films = {
         n: c for n, c in splits["test"].columns.items() if not n.startswith(("targets", "weights"))
     }
@@ -100,7 +102,7 @@ def test_it_has_its_share_of_the_regressions_and_of_nothing_else(fitted, tiny):
     alone = without.apply({"params": bare}, films)["outputs"]
     module = kernel.KernelRegression(config.model.kernel, network.shape.regressions)
     names = network.shape.named(config.model.sets.multi_hot)
-    process = module.apply({"params": params["kernel"]}, films, names)
+    process = module.apply({"params": params[kernel.PROCESS]}, films, names)
     for name in ("rating", "revenue"):
         assert np.std(process[name]) > 0.02
         np.testing.assert_allclose(whole[name], 0.5 * alone[name] + 0.5 * process[name], atol=1e-6)
@@ -109,7 +111,7 @@ def test_it_has_its_share_of_the_regressions_and_of_nothing_else(fitted, tiny):
 
 def test_what_is_trained_is_the_network_alone(fitted, tiny):
     _, spec, splits, network, params = fitted
-    bare = {name: module for name, module in params.items() if name != "kernel"}
+    bare = {name: module for name, module in params.items() if name != kernel.PROCESS}
     rngs = {"dropout": jax.random.key(1)}
     films = splits["test"].columns
     with_it = network.apply({"params": params}, films, train=True, rngs=rngs)["outputs"]
@@ -127,7 +129,10 @@ def test_a_missing_part_changes_nothing_by_its_values(fitted):
     hidden["present/numbers"] = np.zeros_like(hidden["present/numbers"])
     other = hidden | {"numbers/values": hidden["numbers/values"] + 3}
     module = kernel.KernelRegression(config.model.kernel, network.shape.regressions)
-    a, b = (module.apply({"params": params["kernel"]}, x, names)["rating"] for x in (hidden, other))
+    a, b = (
+        module.apply({"params": params[kernel.PROCESS]}, x, names)["rating"]
+        for x in (hidden, other)
+    )
     np.testing.assert_array_equal(a, b)
 
 
@@ -137,8 +142,8 @@ def test_no_step_moves_it_and_evaluation_reads_it(fitted, few, tmp_path, name):
     optimizer = dataclasses.replace(config.optimizer, name=name, weight_decay=0.1, l2=0.1, l1=0.01)
     config = dataclasses.replace(config, optimizer=optimizer)
     trained = loop.train(config, few, RunFolder(tmp_path), Watched())
-    for key, y in params["kernel"].items():
-        np.testing.assert_allclose(trained.params["kernel"][key], y, rtol=1e-5, atol=1e-7)
+    for key, y in params[kernel.PROCESS].items():
+        np.testing.assert_allclose(trained.params[kernel.PROCESS][key], y, rtol=1e-5, atol=1e-7)
     found, _ = Evaluator.build(network, spec, config)(trained.params, trained.splits["test"])
     expected = network.apply({"params": trained.params}, splits["test"].columns)["outputs"]
     natural = np.asarray(expected["rating"]) * spec.targets.deviation["rating"]
@@ -150,8 +155,8 @@ def test_members_share_one(tiny, few, fitted):
     config = with_kernel(tiny)
     network = assemble.build_network(config, spec)
     several = assemble.init_params(network, spec, 0, 3)
-    found = start_from_kernel(several, network, splits["train"], config)["kernel"]
-    for key, y in params["kernel"].items():
+    found = start_from_kernel(several, network, splits["train"], config)[kernel.PROCESS]
+    for key, y in params[kernel.PROCESS].items():
         assert found[key].shape == (3, *y.shape)
         np.testing.assert_array_equal(found[key][1], y)
 
