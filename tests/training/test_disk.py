@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import json
 import os
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ from mfp.manifest import BundleError
 from mfp.training import export, loop, session
 from mfp.training.checkpoint import CheckpointError
 from mfp.training.run import RunFolder
-from training.test_damage import DAMAGES, files
+from training.test_damage import DAMAGES, files, flip
 from training.test_loop import TOTAL, Watched, assert_same_bits, last_state
 
 
@@ -196,6 +197,14 @@ def test_an_error_of_the_system_is_one_line_with_its_remedy(number, remedy):
     assert done.output.count("\n") == 1
 
 
+def same_values(path: Path, content: bytes) -> bool:
+    """Whether a damaged JSON file says what it said before."""
+    try:
+        return json.loads(path.read_bytes()) == json.loads(content)
+    except ValueError:
+        return False
+
+
 def test_every_damage_of_every_file_of_a_bundle_is_refused_by_its_name(run, tmp_path):
     bundle = tmp_path / "bundle"
     shutil.copytree(run.bundle, bundle)
@@ -205,6 +214,9 @@ def test_every_damage_of_every_file_of_a_bundle_is_refused_by_its_name(run, tmp_
         content = path.read_bytes()
         for damage in DAMAGES:
             damage(path)
+            if damage is flip and path.name == "manifest.json" and same_values(path, content):
+                path.write_bytes(content)
+                continue  # one flip in a hundred: the seventeenth digit of a number
             with pytest.raises(BundleError) as caught:
                 open_bundle(bundle)
             named = path if path.exists() or path.name != "manifest.json" else bundle
