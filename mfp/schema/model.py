@@ -119,11 +119,11 @@ class KernelModelConfig:
     """
 
     share: float = bounded(0.0, low=0, high=1)  # of the regressions; 0: the network alone
-    anchors: int = bounded(1000, low=1)  # training films that it remembers, per target
+    anchors: int = bounded(2000, low=1)  # training films that it remembers, per target
     numbers: float = bounded(0.08, low=0)  # how fast it varies with a number, per deviation
     names: float = bounded(0.2, low=0)  # with a name that is there or not
     linear: float = bounded(0.06, low=0)  # deviation of its linear part, per deviation
-    noise: float = bounded(0.4, low=0.001)  # variance of what it cannot explain
+    noise: float = bounded(0.2, low=0.001)  # variance of what it cannot explain
 
 
 @dataclass(frozen=True)

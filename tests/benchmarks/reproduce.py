@@ -17,6 +17,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ ABLATION: Mapping[str, Sequence[str]] = {
     "piecewise-linear numbers": ("model.numbers.embedding=piecewise",),
     "a perceptron of the numbers": ("model.numbers.hidden=64",),
     "no unknown-token dropout": ("model.sets.unknown_dropout=0",),
+    "no Gaussian process": ("model.kernel.share=0",),
+    "the Gaussian process alone": ("model.kernel.share=1",),
     "TabM of 8": ("model.fusion.members=8",),
     "deep ensemble of 4": ("train.ensemble=4",),
     "no parameter averaging": ("optimizer.ema=0",),
@@ -80,6 +83,12 @@ def train(name: str, *args: str) -> Path:
     if not (run / "metrics.json").exists():
         mfp("train", "--quiet", "--run", str(run), *args)
     return run
+
+
+def train_all(of_runs: Mapping[str, Sequence[str]], jobs: int) -> list[Path]:
+    """`train` of each {name: options}, so many at once."""
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(lambda item: train(item[0], *item[1]), of_runs.items()))
 
 
 def compared(run: Path, *args: str) -> dict[str, Any]:
@@ -138,17 +147,17 @@ def seeds(count: int) -> Iterable[tuple[int, str]]:
 
 
 _COUNT = click.option("--seeds", "count", default=5, show_default=True)
+_JOBS = click.option("--jobs", default=2, show_default=True, help="Trainings at once.")
 
 
 @main.command()
 @_COUNT
-def films(count: int) -> None:
+@_JOBS
+def films(count: int, jobs: int) -> None:
     """The bundled films: train, refit, rivals with the same track records."""
-    reports = []
-    for seed, setting in seeds(count):
-        run = train(f"films-{seed}", "--refit", "--set", setting)
-        reports.append(compared(run / "refit", "--refit-rivals"))
-    show(reports)
+    of_runs = {f"films-{seed}": ("--refit", "--set", setting) for seed, setting in seeds(count)}
+    runs = train_all(of_runs, jobs)
+    show([compared(run / "refit", "--refit-rivals") for run in runs])
 
 
 @main.command()
@@ -156,25 +165,28 @@ def films(count: int) -> None:
 @click.argument("media", type=click.Path(exists=True, file_okay=False))
 @click.option("--where", default="vote_count>=50", show_default=True)
 @_COUNT
-def table(table: str, media: str, where: str, count: int) -> None:
+@_JOBS
+def table(table: str, media: str, where: str, count: int, jobs: int) -> None:
     """configs/multimodal.toml on a table of films; rating on those with votes enough."""
-    where_they_count, reports = [], []
-    for seed, setting in seeds(count):
-        source = ("--config", "configs/multimodal.toml", "--table", table, "--media", media)
-        run = train(f"table-{seed}", *source, "--set", setting)
-        where_they_count.append(compared(run, "--where", where))
-        reports.append(compared(run))
-    show(reports)
+    source = ("--config", "configs/multimodal.toml", "--table", table, "--media", media)
+    of_runs = {f"table-{seed}": (*source, "--set", setting) for seed, setting in seeds(count)}
+    runs = train_all(of_runs, jobs)
+    where_they_count = [compared(run, "--where", where) for run in runs]
+    show([compared(run) for run in runs])
     click.echo(f"\nonly films with {where}:")
     show(where_they_count)
 
 
 @main.command()
 @_COUNT
-def reviews(count: int) -> None:
+@_JOBS
+def reviews(count: int, jobs: int) -> None:
     """configs/reviews.toml, and n-gram logistic regression on the same texts."""
-    runs = (train(f"reviews-{s}", "--config", "configs/reviews.toml", "--set", setting)
-            for s, setting in seeds(count))  # fmt: skip
+    of_runs = {
+        f"reviews-{seed}": ("--config", "configs/reviews.toml", "--set", setting)
+        for seed, setting in seeds(count)
+    }
+    runs = train_all(of_runs, jobs)
     show([json.loads((run / "metrics.json").read_text(encoding="utf-8")) for run in runs])
     click.echo("")
     subprocess.run([sys.executable, "tests/benchmarks/reviews_rival.py"], check=True)
@@ -182,17 +194,22 @@ def reviews(count: int) -> None:
 
 @main.command()
 @click.option("--seeds", "count", default=2, show_default=True)
-def ablation(count: int) -> None:
+@_JOBS
+def ablation(count: int, jobs: int) -> None:
     """What each option buys, on films of 2005-2009, trained on those before."""
     click.echo(f"validation films of 2005-2009, mean of {count} seeds; change from as shipped\n")
     click.echo(f"{'':36s} rating R2          log10 box office R2     hit AUC")
     shipped: dict[str, float] = {}
     for name, overrides in ABLATION.items():
         scores: dict[str, list[float]] = {}
-        for seed, setting in seeds(count):
-            folder = "".join(c if c.isalnum() else "-" for c in name)
-            sets = [part for key in (*EARLY, *overrides, setting) for part in ("--set", key)]
-            run = train(f"ablation-{folder}-{seed}", *sets)
+        folder = "".join(c if c.isalnum() else "-" for c in name)
+        of_runs = {
+            f"ablation-{folder}-{seed}": [
+                part for key in (*EARLY, *overrides, setting) for part in ("--set", key)
+            ]
+            for seed, setting in seeds(count)
+        }
+        for run in train_all(of_runs, jobs):
             found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["validation"]
             for target, metric, _ in SCORES:
                 if metric in found.get(target, {}) and metric != "rmse":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn import metrics as sklearn_metrics
 
 from mfp.calibration import points
@@ -79,6 +80,36 @@ def test_weights_find_a_rare_class_on_films_they_were_not_fitted_on():
     assert points.f1_by_class(labels, new.argmax(-1))[3] < 0.1
     assert points.f1_by_class(labels, rules.verdict(new))[3] > 0.15
     assert points.macro_f1(labels, rules.verdict(new)) > points.macro_f1(labels, new.argmax(-1))
+
+
+def ordered(count):
+    """Four classes of one hidden measure, a sixth of the films in each of the outer two."""
+    rng = np.random.default_rng(count)
+    forecast = rng.normal(0, 0.64, count)
+    truth = np.searchsorted([-1.0, 0.0, 1.0], forecast + rng.normal(0, 0.77, count))
+    below = norm.cdf((np.array([-1.0, 0.0, 1.0]) - forecast[:, None]) / 0.77)
+    return np.diff(below, axis=1, prepend=0, append=1), truth
+
+
+def test_no_class_is_left_behind_on_films_the_weights_were_not_fitted_on():
+    probability, truth = ordered(4000)
+    rules = PointRules(verdict_weights=points.fit_weights(probability, truth))
+    new, labels = ordered(4001)
+    likeliest = points.f1_by_class(labels, new.argmax(-1))
+    said = points.f1_by_class(labels, rules.verdict(new))
+    assert min(likeliest.values()) < 0.4
+    assert min(said.values()) > 0.42
+    assert np.mean(list(said.values())) > np.mean(list(likeliest.values()))
+
+
+def test_of_few_films_one_number_is_fitted_and_not_one_a_class():
+    probability, truth = ordered(300)
+    count = np.bincount(truth)
+    assert count.min() < 100
+    of_shares = np.log((1 + count) / (4 + count.sum()))
+    weights = np.log(points.fit_weights(probability, truth))
+    power = np.polyfit(of_shares, weights, 1)
+    np.testing.assert_allclose(weights, np.polyval(power, of_shares), atol=1e-9)
 
 
 def test_through_json():

@@ -18,7 +18,7 @@ from mfp.training.kernel import start_from_kernel
 from mfp.training.run import RunFolder
 from training.test_loop import Watched
 
-OF = KernelModelConfig(share=0.5, anchors=60)
+OF = KernelModelConfig(share=0.5, anchors=60, noise=0.4)
 
 
 def with_kernel(config, of=OF):
