@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
-from mfp.config import Config, ConfigError, KernelModelConfig
+from mfp.config import Config, KernelModelConfig
 from mfp.data.batches import FilmArrays
 from mfp.models import kernel
 from mfp.models.network import Network
@@ -32,19 +32,13 @@ _JITTER = 1e-3  # of a variance of 1: keeps weights small enough for float32
 def start_from_kernel(params: Any, network: Network, films: FilmArrays, config: Config) -> Any:
     """Parameters with the process solved for; those of an ensemble's members share one.
 
+    Without a share, or without anything that it reads or predicts, the network is alone.
+
     Args:
       films: the training films.
-
-    Raises:
-      ConfigError: the network has nothing that it reads or predicts.
     """
-    if not config.model.kernel.share:
-        return params
     if kernel.PROCESS not in params:
-        raise ConfigError(
-            "model.kernel.share: it predicts rating and box office from numbers, track records and "
-            "model.sets.multi_hot, and this network has none; set it to 0"
-        )
+        return params
     of = config.model.kernel
     rows = np.unique(np.linspace(0, len(films) - 1, min(len(films), MAX_FILMS)).astype(int))
     values, present, named = _features(network, films, rows)

@@ -146,6 +146,10 @@ def seeds(count: int) -> Iterable[tuple[int, str]]:
     return ((seed, f"seed={seed}") for seed in range(count))
 
 
+def _folder(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name)
+
+
 _COUNT = click.option("--seeds", "count", default=5, show_default=True)
 _JOBS = click.option("--jobs", default=2, show_default=True, help="Trainings at once.")
 
@@ -200,16 +204,18 @@ def ablation(count: int, jobs: int) -> None:
     click.echo(f"validation films of 2005-2009, mean of {count} seeds; change from as shipped\n")
     click.echo(f"{'':36s} rating R2          log10 box office R2     hit AUC")
     shipped: dict[str, float] = {}
-    for name, overrides in ABLATION.items():
+    of_runs = {
+        f"ablation-{_folder(name)}-{seed}": [
+            part for key in (*EARLY, *overrides, setting) for part in ("--set", key)
+        ]
+        for name, overrides in ABLATION.items()
+        for seed, setting in seeds(count)
+    }
+    train_all(of_runs, jobs)
+    for name in ABLATION:
         scores: dict[str, list[float]] = {}
-        folder = "".join(c if c.isalnum() else "-" for c in name)
-        of_runs = {
-            f"ablation-{folder}-{seed}": [
-                part for key in (*EARLY, *overrides, setting) for part in ("--set", key)
-            ]
-            for seed, setting in seeds(count)
-        }
-        for run in train_all(of_runs, jobs):
+        for seed in range(count):
+            run = RUNS / f"ablation-{_folder(name)}-{seed}"
             found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["validation"]
             for target, metric, _ in SCORES:
                 if metric in found.get(target, {}) and metric != "rmse":
