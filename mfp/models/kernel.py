@@ -19,7 +19,7 @@ from mfp.config import KernelModelConfig
 
 PROCESS = "gaussian_process"  # its parameters, at the top of the network
 _UNKNOWN = 1  # the id of a name outside the vocabulary
-_CONSTANT = 0.1  # variance of the process' own mean
+CONSTANT = 0.1  # variance of the process' own mean
 _SMOOTH = 0.5  # variance of its smooth part; targets have 1
 _FAR = 4.0  # deviations, at which a feature ends
 
@@ -68,15 +68,31 @@ def covariance(
     Args:
       np: jax.numpy, or numpy to compute in float64.
     """
+    linear = CONSTANT + config.linear**2 * _product(a_BxF, b_MxF.T, np)
+    return linear + smooth(a_BxF, b_MxF, named_F, config, np)
+
+
+def smooth(
+    a_BxF: Any, b_MxF: Any, named_F: Any, config: KernelModelConfig, np: ModuleType = jnp
+) -> Any:
+    """The squared exponential part of `covariance`. [B, M]."""
     width = np.where(named_F, config.names, config.numbers)
     a, b = a_BxF * width, b_MxF * width
-    squared = np.sum(a**2, -1)[:, None] + np.sum(b**2, -1)[None] - 2 * a @ b.T
-    smooth = _SMOOTH * np.exp(-np.maximum(squared, 0) / 2)
-    return _CONSTANT + config.linear**2 * (a_BxF @ b_MxF.T) + smooth
+    squared = np.sum(a**2, -1)[:, None] + np.sum(b**2, -1)[None] - 2 * _product(a, b.T, np)
+    return _SMOOTH * np.exp(-np.maximum(squared, 0) / 2)
+
+
+def _product(a: Any, b: Any, np: ModuleType) -> Any:
+    """a b, in float32 on accelerators too: the weights of anchors are large and cancel."""
+    return jnp.matmul(a, b, precision="highest") if np is jnp else a @ b
 
 
 class KernelRegression(nn.Module):
-    """Means of the process, one per regression: k(film, anchors) . weights."""
+    """Means of the process, one per regression: k(film, anchors) . weights.
+
+    What the constant and the linear part add up to over the anchors is kept as one number and one
+    slope: summed in float32, large weights that cancel would leave more of a rounding error.
+    """
 
     config: KernelModelConfig
     targets: tuple[str, ...]
@@ -95,7 +111,10 @@ class KernelRegression(nn.Module):
         for target in self.targets:
             anchors = self.param(f"{target}_anchors", zeros, (self.config.anchors, size))
             weights = self.param(f"{target}_weights", zeros, (self.config.anchors,))
-            found[target] = covariance(x, anchors, named, self.config) @ weights
+            constant = self.param(f"{target}_constant", zeros, ())
+            slope = self.param(f"{target}_slope", zeros, (size,))
+            near = _product(smooth(x, anchors, named, self.config), weights, jnp)
+            found[target] = near + _product(x, slope, jnp) + constant
         return found
 
 

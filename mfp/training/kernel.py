@@ -57,6 +57,8 @@ def start_from_kernel(params: Any, network: Network, films: FilmArrays, config: 
         pad = of.anchors - count  # of weight 0
         fitted[f"{target}_anchors"] = np.pad(anchors, ((0, pad), (0, 0)))
         fitted[f"{target}_weights"] = np.pad(solved, (0, pad))
+        fitted[f"{target}_constant"] = np.asarray(kernel.CONSTANT * solved.sum())
+        fitted[f"{target}_slope"] = of.linear**2 * solved @ anchors
     like = params[kernel.PROCESS]
     arrays = {
         name: np.broadcast_to(y, like[name].shape).astype(np.float32) for name, y in fitted.items()
