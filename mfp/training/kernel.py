@@ -3,10 +3,10 @@
 Subset of regressors (Quinonero-Candela and Rasmussen 2005, section 3): with anchors m among the
 films n, films weighing w as in the loss, and the noise s^2,
 
-    (K_mm + K_mn diag(w / s^2) K_nm) weights = K_mn diag(w / s^2) y
+    (K_mm + nugget I + K_mn diag(w / s^2) K_nm) weights = K_mn diag(w / s^2) y
 
-which is the exact process where every film is an anchor. Time grows with the films and with the
-square of the anchors.
+which is the exact process where every film is an anchor and the nugget is 0. Time grows with the
+films and with the square of the anchors.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ _RARE = 5  # a name of fewer films says nothing
 _STILL = 1e-3  # deviation of a number that does not vary
 _ROWS = 2_048  # films at a time
 _READ = ("numbers/", "history/", "sets/", "present/")
-_JITTER = 1e-3  # of a variance of 1: keeps weights small enough for float32
 
 
 def start_from_kernel(params: Any, network: Network, films: FilmArrays, config: Config) -> Any:
@@ -106,7 +105,7 @@ def solve(
         return kernel.covariance(a, anchors_MxF, named_F, config, np)
 
     left = covariance(anchors_MxF)
-    left[np.diag_indices_from(left)] += _JITTER
+    left[np.diag_indices_from(left)] += config.nugget
     right = np.zeros(len(anchors_MxF))
     for start in range(0, len(x_NxF), _ROWS):
         rows = slice(start, start + _ROWS)

@@ -19,7 +19,7 @@ from mfp.training.run import RunFolder
 from training.test_loop import Watched
 from training.test_parallel import MODES
 
-OF = KernelModelConfig(share=0.5, anchors=60, noise=0.4)
+OF = KernelModelConfig(share=0.5, anchors=60, noise=0.4, nugget=0.001)
 
 
 def with_kernel(config, of=OF):
@@ -89,7 +89,7 @@ def test_where_every_film_is_an_anchor_it_is_the_exact_process(fitted, tiny):
         "rating"
     ]
     assert np.std(expected) > 0.05
-    np.testing.assert_allclose(found, expected, atol=0.005)  # the jitter of the anchors
+    np.testing.assert_allclose(found, expected, atol=0.005)  # the nugget
 
 
 def test_it_has_its_share_of_the_regressions_and_of_nothing_else(fitted, tiny):
