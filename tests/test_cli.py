@@ -341,39 +341,6 @@ def test_verify_resume_shows_a_table(work, monkeypatch, different, code):
     assert ("The same, bit for bit." in result.stdout) == (code == 0)
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        [],
-        ["train"],
-        ["verify-resume"],
-        ["tune"],
-        ["evaluate"],
-        ["export"],
-        ["data", "prepare"],
-        ["bundle", "show"],
-    ],
-)
-def test_help_has_an_example(command):
-    result = mfp(*command, "--help")
-    assert result.exit_code == 0
-    assert "Example" in result.stdout
-
-
-def test_help_is_quick():
-    code = (
-        "import sys, mfp.cli; "
-        "print([n for n in ('jax', 'numpy', 'rich', 'flax') if n in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert done.stdout == "[]\n"
-
-
-def test_wrong_usage_is_code_2():
-    assert mfp("trian").exit_code == 2
-    assert mfp("export").exit_code == 2
-
-
 @pytest.mark.slow
 def test_a_training_process_that_is_told_to_stop_can_be_resumed(work, tmp_path_factory):
     arguments = ["train", "--config", "mini.toml", "--run", "stopped", "--set", "train.epochs=4000"]
