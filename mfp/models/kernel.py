@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -57,28 +57,36 @@ def standardised(values_BxF: Any, present_BxF: Any, center_F: Any, scale_F: Any)
     return jnp.clip((values_BxF - center_F) * scale_F, -_FAR, _FAR) * present_BxF
 
 
-def covariance(
-    a_BxF: Any, b_MxF: Any, named_F: Any, config: KernelModelConfig, np: ModuleType = jnp
-) -> Any:
-    """k(a, b) = 0.1 + l^2 a . b + 0.5 exp(-|s (a - b)|^2 / 2), s by kind of feature. [B, M].
+class Reaches(NamedTuple):
+    """By how much a step of each feature counts, arrays [F]; 0: the feature is not read."""
+
+    linear: Any  # deviation of the linear part
+    smooth: Any  # how fast the smooth part varies
+
+
+def reaches(named_F: Any, config: KernelModelConfig) -> Reaches:
+    """Those of the config, equal for all numbers and for all names."""
+    widths = jnp.where(named_F, config.names, config.numbers)
+    return Reaches(jnp.full(widths.shape, config.linear), widths)
+
+
+def covariance(a_BxF: Any, b_MxF: Any, reaches: Reaches, np: ModuleType = jnp) -> Any:
+    """k(a, b) = 0.1 + (l a) . (l b) + 0.5 exp(-|s (a - b)|^2 / 2), l and s by feature. [B, M].
 
     Rasmussen and Williams 2006, section 4.2: a sum of a constant, a linear and a squared
-    exponential kernel.
+    exponential kernel, the last with a length scale 1/s of each feature (section 5.1).
 
     Args:
       np: jax.numpy, or numpy to compute in float64.
     """
-    linear = CONSTANT + config.linear**2 * _product(a_BxF, b_MxF.T, np)
-    return linear + smooth(a_BxF, b_MxF, named_F, config, np)
+    linear = _product(a_BxF * reaches.linear, (b_MxF * reaches.linear).T, np)
+    return CONSTANT + linear + smooth(a_BxF * reaches.smooth, b_MxF * reaches.smooth, np)
 
 
-def smooth(
-    a_BxF: Any, b_MxF: Any, named_F: Any, config: KernelModelConfig, np: ModuleType = jnp
-) -> Any:
-    """The squared exponential part of `covariance`. [B, M]."""
-    width = np.where(named_F, config.names, config.numbers)
-    a, b = a_BxF * width, b_MxF * width
-    squared = np.sum(a**2, -1)[:, None] + np.sum(b**2, -1)[None] - 2 * _product(a, b.T, np)
+def smooth(a_BxF: Any, b_MxF: Any, np: ModuleType = jnp) -> Any:
+    """The squared exponential part of `covariance`, of features times their reach. [B, M]."""
+    inner = _product(a_BxF, b_MxF.T, np)
+    squared = np.sum(a_BxF**2, -1)[:, None] + np.sum(b_MxF**2, -1)[None] - 2 * inner
     return _SMOOTH * np.exp(-np.maximum(squared, 0) / 2)
 
 
@@ -90,8 +98,9 @@ def _product(a: Any, b: Any, np: ModuleType) -> Any:
 class KernelRegression(nn.Module):
     """Means of the process, one per regression: k(film, anchors) . weights.
 
-    What the constant and the linear part add up to over the anchors is kept as one number and one
-    slope: summed in float32, large weights that cancel would leave more of a rounding error.
+    Anchors are kept times the reach of their features. What the constant and the linear part add up
+    to over the anchors is kept as one number and one slope: summed in float32, large weights that
+    cancel would leave more of a rounding error.
     """
 
     config: KernelModelConfig
@@ -102,7 +111,7 @@ class KernelRegression(nn.Module):
         self, inputs: Mapping[str, jax.Array], names: Mapping[str, tuple[str, int]]
     ) -> dict[str, jax.Array]:
         """{target: [B]}, in the network's scale; 0, the training mean, until it is fitted."""
-        values, present, named = features(inputs, names)
+        values, present, _ = features(inputs, names)
         size, zeros = values.shape[1], nn.initializers.zeros
         center = self.param("center", zeros, (size,))
         scale = self.param("scale", zeros, (size,))
@@ -113,7 +122,8 @@ class KernelRegression(nn.Module):
             weights = self.param(f"{target}_weights", zeros, (self.config.anchors,))
             constant = self.param(f"{target}_constant", zeros, ())
             slope = self.param(f"{target}_slope", zeros, (size,))
-            near = _product(smooth(x, anchors, named, self.config), weights, jnp)
+            reach = self.param(f"{target}_reach", zeros, (size,))
+            near = _product(smooth(x * reach, anchors), weights, jnp)
             found[target] = near + _product(x, slope, jnp) + constant
         return found
 

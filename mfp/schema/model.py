@@ -124,6 +124,8 @@ class KernelModelConfig:
     names: float = bounded(0.2, low=0)  # with a name that is there or not
     linear: float = bounded(0.06, low=0)  # deviation of its linear part, per deviation
     noise: float = bounded(0.2, low=0.001)  # variance of what it cannot explain
+    # Of learning how fast it varies with each number and name; 0: for all as the three above say.
+    steps: int = bounded(100, low=0)
     # Added to the variance of each anchor. Less makes weights of anchors that are large and cancel,
     # and float32 then loses what an exported program must agree on.
     nugget: float = bounded(0.3, low=1e-6)

@@ -6,7 +6,8 @@ films n, films weighing w as in the loss, and the noise s^2,
     (K_mm + nugget I + K_mn diag(w / s^2) K_nm) weights = K_mn diag(w / s^2) y
 
 which is the exact process where every film is an anchor and the nugget is 0. Time grows with the
-films and with the square of the anchors.
+films and with the square of the anchors. How far each feature reaches is learned before that, see
+`training/reaches.py`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
-from mfp.config import Config, KernelModelConfig
+from mfp.config import Config
 from mfp.data.batches import FilmArrays
 from mfp.models import kernel
+from mfp.models.kernel import Reaches
 from mfp.models.network import Network
+from mfp.training import reaches
 
 MAX_FILMS = 20_000  # more are drawn from evenly
 _RARE = 5  # a name of fewer films says nothing
@@ -51,13 +54,17 @@ def start_from_kernel(params: Any, network: Network, films: FilmArrays, config: 
         count = min(len(known), of.anchors)
         anchors = x[np.sort(draw.choice(known, count, replace=False))]
         truth = films.columns[f"targets/{target}"][rows].astype(np.float64)
+        reach = reaches.learn(
+            x[known], truth[known], weight[known], kernel.reaches(named, of), of, config.seed
+        )
         precision = weight[known] / of.noise
-        solved = solve(x[known], truth[known], precision, anchors, named, of)
+        solved = solve(x[known], truth[known], precision, anchors, reach, of.nugget)
         pad = of.anchors - count  # of weight 0
-        fitted[f"{target}_anchors"] = np.pad(anchors, ((0, pad), (0, 0)))
+        fitted[f"{target}_anchors"] = np.pad(anchors * reach.smooth, ((0, pad), (0, 0)))
         fitted[f"{target}_weights"] = np.pad(solved, (0, pad))
         fitted[f"{target}_constant"] = np.asarray(kernel.CONSTANT * solved.sum())
-        fitted[f"{target}_slope"] = of.linear**2 * solved @ anchors
+        fitted[f"{target}_slope"] = reach.linear**2 * (solved @ anchors)
+        fitted[f"{target}_reach"] = reach.smooth
     like = params[kernel.PROCESS]
     arrays = {
         name: np.broadcast_to(y, like[name].shape).astype(np.float32) for name, y in fitted.items()
@@ -92,8 +99,8 @@ def solve(
     y_N: np.ndarray,
     precision_N: np.ndarray,
     anchors_MxF: np.ndarray,
-    named_F: np.ndarray,
-    config: KernelModelConfig,
+    reach: Reaches,
+    nugget: float,
 ) -> np.ndarray:
     """The weights of the anchors, in float64. [M].
 
@@ -102,10 +109,10 @@ def solve(
     """
 
     def covariance(a: np.ndarray) -> np.ndarray:
-        return kernel.covariance(a, anchors_MxF, named_F, config, np)
+        return kernel.covariance(a, anchors_MxF, reach, np)
 
     left = covariance(anchors_MxF)
-    left[np.diag_indices_from(left)] += config.nugget
+    left[np.diag_indices_from(left)] += nugget
     right = np.zeros(len(anchors_MxF))
     for start in range(0, len(x_NxF), _ROWS):
         rows = slice(start, start + _ROWS)
