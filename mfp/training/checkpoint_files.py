@@ -54,6 +54,11 @@ def flaw(folder: Path) -> str | None:
     return f"{folder / min(found)}: is not of this checkpoint" if found else None
 
 
+def steps_in(folder: Path) -> list[int]:
+    """The steps of a run's checkpoints, the newest last."""
+    return sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
+
+
 def fall_back(folder: Path, say: Callable[[str], None]) -> None:
     """Leave in the folder of a run's checkpoints only such as the run can go on from.
 
@@ -62,7 +67,7 @@ def fall_back(folder: Path, say: Callable[[str], None]) -> None:
     """
     for unfinished in folder.glob(_UNFINISHED):
         shutil.rmtree(unfinished)
-    steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
+    steps = steps_in(folder)
     if not any((folder / str(step) / HASHES).exists() for step in steps):
         for step in steps:  # of a version that wrote no hashes: taken as they are
             seal(folder / str(step))

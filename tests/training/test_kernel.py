@@ -19,7 +19,7 @@ from mfp.training.run import RunFolder
 from training.test_loop import Watched
 from training.test_parallel import MODES
 
-OF = KernelModelConfig(share=0.5, anchors=60, noise=0.4, nugget=0.001)
+OF = KernelModelConfig(share=0.5, anchors=60, noise=0.4, steps=3, nugget=0.001)
 
 
 def with_kernel(config, of=OF):
@@ -43,24 +43,31 @@ def fitted(tiny, few):
     )
 
 
-def explicit(a, b, named, of):
+def explicit(a, b, linear, width):
     """k(a, b) of two films, written out."""
-    width = np.where(named, of.names, of.numbers)
-    return 0.1 + of.linear**2 * a @ b + 0.5 * np.exp(-0.5 * np.sum((width * (a - b)) ** 2))
+    return 0.1 + (linear**2 * a) @ b + 0.5 * np.exp(-0.5 * np.sum((width * (a - b)) ** 2))
 
 
 def test_the_covariance_is_the_sum_of_three_kernels():
-    draw, named = np.random.default_rng(0), np.array([False, True, False])
+    draw = np.random.default_rng(0)
     a, b = draw.normal(size=(4, 3)), draw.normal(size=(5, 3))
+    reach = kernel.Reaches(draw.normal(size=3), draw.normal(size=3))
+    expected = [[explicit(x, y, *reach) for y in b] for x in a]
+    np.testing.assert_allclose(kernel.covariance(a, b, reach, np), expected, rtol=1e-12)
+    np.testing.assert_allclose(kernel.covariance(a, b, reach), expected, rtol=1e-5)
+
+
+def test_names_reach_as_far_as_the_config_says_and_numbers_too():
     of = dataclasses.replace(OF, numbers=0.7, names=1.3, linear=0.4)
-    expected = [[explicit(x, y, named, of) for y in b] for x in a]
-    np.testing.assert_allclose(kernel.covariance(a, b, named, of, np), expected, rtol=1e-12)
-    np.testing.assert_allclose(kernel.covariance(a, b, named, of), expected, rtol=1e-5)
+    found = kernel.reaches(np.array([False, True, False]), of)
+    np.testing.assert_allclose(found.smooth, [0.7, 1.3, 0.7], rtol=1e-6)
+    np.testing.assert_allclose(found.linear, [0.4, 0.4, 0.4], rtol=1e-6)
 
 
 def test_where_every_film_is_an_anchor_it_is_the_exact_process(fitted, tiny):
     _, spec, splits, _, _ = fitted
-    config = with_kernel(tiny, dataclasses.replace(OF, anchors=250))  # of 200 films
+    of = dataclasses.replace(OF, anchors=250, steps=0)  # of 200 films
+    config = with_kernel(tiny, of)
     network = assemble.build_network(config, spec)
     films = splits["train"]
     params = start_from_kernel(assemble.init_params(network, spec, 0), network, films, config)
@@ -74,15 +81,12 @@ def test_where_every_film_is_an_anchor_it_is_the_exact_process(fitted, tiny):
     weight = films.columns["weights/rating"]
     known = weight > 0
     assert 0 < known.sum() <= 200
-    covariance = [
-        [explicit(a, b, named, config.model.kernel) for b in x["train"]] for a in x["train"]
-    ]
-    noise = np.diag(config.model.kernel.noise / weight[known])
+    reach = np.full(len(named), of.linear), np.where(named, of.names, of.numbers)
+    covariance = [[explicit(a, b, *reach) for b in x["train"]] for a in x["train"]]
+    noise = np.diag(of.noise / weight[known])
     inner = np.array(covariance)[np.ix_(known, known)] + noise
     solved = np.linalg.solve(inner, films.columns["targets/rating"][known])
-    across = [
-        [explicit(a, b, named, config.model.kernel) for b in x["train"][known]] for a in x["test"]
-    ]
+    across = [[explicit(a, b, *reach) for b in x["train"][known]] for a in x["test"]]
     expected = np.array(across) @ solved
     module = kernel.KernelRegression(config.model.kernel, network.shape.regressions)
     found = module.apply({"params": params[kernel.PROCESS]}, splits["test"].columns, names)[
@@ -90,6 +94,27 @@ def test_where_every_film_is_an_anchor_it_is_the_exact_process(fitted, tiny):
     ]
     assert np.std(expected) > 0.05
     np.testing.assert_allclose(found, expected, atol=0.005)  # the nugget
+
+
+def test_what_it_has_learned_is_what_it_says(fitted):
+    """With reaches of their own the parameters say what solver and covariance say together."""
+    config, _, splits, network, params = fitted
+    of, process = config.model.kernel, params[kernel.PROCESS]
+    names = network.shape.named(config.model.sets.multi_hot)
+    values, present, named = kernel.features(splits["test"].columns, names)
+    start = kernel.reaches(named, of).smooth
+    used = process["scale"] > 0
+    assert (np.abs(process["rating_reach"] / start - 1)[used] > 0.001).all()
+    assert np.std(process["rating_reach"] - process["revenue_reach"]) > 0.001
+    x = kernel.standardised(values, present, process["center"], process["scale"])
+    anchors = process["rating_anchors"] / process["rating_reach"]
+    smooth = kernel.covariance(
+        x, anchors, kernel.Reaches(np.zeros_like(start), process["rating_reach"])
+    )
+    expected = (smooth - 0.1) @ process["rating_weights"] + x @ process["rating_slope"]
+    module = kernel.KernelRegression(of, network.shape.regressions)
+    found = module.apply({"params": process}, splits["test"].columns, names)["rating"]
+    np.testing.assert_allclose(found, expected + process["rating_constant"], atol=1e-4)
 
 
 def test_it_has_its_share_of_the_regressions_and_of_nothing_else(fitted, tiny):
@@ -152,6 +177,19 @@ def test_no_step_moves_it_and_evaluation_reads_it(fitted, few, tmp_path, name):
     expected = network.apply({"params": trained.params}, splits["test"].columns)["outputs"]
     natural = np.asarray(expected["rating"]) * spec.targets.deviation["rating"]
     np.testing.assert_allclose(found["rating"], natural + spec.targets.mean["rating"], rtol=1e-5)
+
+
+def test_a_run_that_goes_on_does_not_solve_again(fitted, few, tmp_path, monkeypatch):
+    config = fitted[0]
+    run = RunFolder(tmp_path)
+    trained = loop.train(config, few, run, Watched())
+
+    def again(*_):
+        raise AssertionError("solved again")
+
+    monkeypatch.setattr(loop, "start_from_kernel", again)
+    for key, y in loop.train(config, few, run, Watched()).params[kernel.PROCESS].items():
+        np.testing.assert_array_equal(trained.params[kernel.PROCESS][key], y)
 
 
 def test_devices_change_nothing(fitted):
