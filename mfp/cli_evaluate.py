@@ -26,6 +26,13 @@ from mfp.cli_common import one_line_errors, prepare_films, show_report
     help="With --compare: fit the tuned rivals on training and validation films.",
 )
 @click.option(
+    "--rivals",
+    "rivals_file",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="With --compare: keep the fitted rivals there, for runs of other seeds.",
+)
+@click.option(
     "--missing",
     is_flag=True,
     help="Test metrics for every subset of modalities; also missing.json and missing.png.",
@@ -42,6 +49,7 @@ def evaluate(
     where: str | None,
     compare: bool,
     refit_rivals: bool,
+    rivals_file: Path | None,
     missing: bool,
     faithfulness: bool,
 ) -> None:
@@ -52,6 +60,7 @@ def evaluate(
       mfp evaluate runs/base
       mfp evaluate runs/base --where "runtime_minutes>=90"
       mfp evaluate runs/base --compare               needs: pip install 'mfp[compare]'
+      mfp evaluate runs/seed-1 --compare --rivals rivals.npz
       mfp evaluate runs/multimodal --missing
       mfp evaluate runs/base --faithfulness
     """
@@ -61,6 +70,8 @@ def evaluate(
 
     if refit_rivals and not compare:
         raise click.UsageError("--refit-rivals: write it with --compare")
+    if rivals_file and not compare:
+        raise click.UsageError("--rivals: write it with --compare")
     run = RunFolder(Path(run_path))
     config, _ = run.read_config()
     dataset = prepare_films(config.data, quiet=as_json)
@@ -76,7 +87,15 @@ def evaluate(
         click.echo(json.dumps(rows, indent=1)) if as_json else _show_missing(rows, trained.spec)
         return
     report = session.evaluate_run(
-        run, config, dataset, trained, progress, where is None, compare, refit_rivals
+        run,
+        config,
+        dataset,
+        trained,
+        progress,
+        where is None,
+        compare,
+        refit_rivals,
+        rivals_file,
     )
     if as_json:
         click.echo(json.dumps(report, indent=1))

@@ -193,9 +193,10 @@ def test_evaluate_beside_the_rivals(work, trained, tmp_path, monkeypatch):
     assert page.exit_code == 0, page.output
     html = (run / "report.html").read_text()
     assert first.split(" (")[0].replace("'", "&#39;") in html
-    some = mfp(
-        "evaluate", run, "--compare", "--refit-rivals", "--where", "runtime_minutes>=80", "--json"
-    )
+    kept = tmp_path / "rivals.npz"
+    where = ("--refit-rivals", "--where", "runtime_minutes>=80", "--rivals", kept, "--json")
+    some = mfp("evaluate", run, "--compare", *where)
+    assert kept.exists()
     assert some.exit_code == 0, some.output
     shown = json.loads(some.stdout)
     assert shown["comparison"]["refit"]
@@ -209,6 +210,7 @@ def test_rivals_that_are_not_installed_are_named(work, trained, monkeypatch):
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     one_line(mfp("evaluate", "runs/mini", "--compare"), "pip install 'mfp[compare]'")
     assert mfp("evaluate", "runs/mini", "--refit-rivals").exit_code == 2
+    assert mfp("evaluate", "runs/mini", "--rivals", "rivals.npz").exit_code == 2
 
 
 def test_the_card_of_a_bundle(work, trained):

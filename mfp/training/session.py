@@ -35,6 +35,7 @@ from mfp.training import (
     missing,
     parallel,
     pretrained,
+    rival_files,
     rivals,
     served,
 )
@@ -136,6 +137,7 @@ def evaluate_run(
     save: bool = True,
     compare_rivals: bool = False,
     refit_rivals: bool = False,
+    rivals_file: Path | None = None,
 ) -> dict[str, Any]:
     """Metrics on validation and test films beside the baselines; coverage of the intervals.
 
@@ -153,6 +155,7 @@ def evaluate_run(
       compare_rivals: tune all rivals, with intervals of the differences. Without it the comparison
         of the same network on the same films that metrics.json holds is kept.
       refit_rivals: the rivals are then fitted on training and validation films.
+      rivals_file: where what they predict is kept, for other runs on the same films.
 
     Raises:
       ConfigError: `compare_rivals`, and the extra `compare` is not installed.
@@ -181,7 +184,7 @@ def evaluate_run(
     report = evaluate.report(trained.spec, trained.splits, predictions, joined)
     if compare_rivals:
         earlier = evaluate.fitting_splits(trained.splits, joined)
-        fitted = rivals.fit(trained.spec, earlier, both, progress.say)
+        fitted = rival_files.fit_once(rivals_file, trained.spec, earlier, both, progress.say)
         report = compare.report(test, predictions["test"], fitted, both) | {
             name: report[name] for name in judged
         }

@@ -91,12 +91,21 @@ def train_all(of_runs: Mapping[str, Sequence[str]], jobs: int) -> list[Path]:
         return list(pool.map(lambda item: train(item[0], *item[1]), of_runs.items()))
 
 
-def compared(run: Path, *args: str) -> dict[str, Any]:
-    """`mfp evaluate --compare` of a run, kept beside it."""
-    kept = run / f"compared{''.join(c for c in ''.join(args) if c.isalnum())}.json"
-    if not kept.exists():
-        kept.write_text(mfp("evaluate", str(run), "--compare", "--json", *args), encoding="utf-8")
-    return json.loads(kept.read_text(encoding="utf-8"))
+def compared(runs: Sequence[Path], rivals: str, *args: str) -> list[dict[str, Any]]:
+    """`mfp evaluate --compare` of runs on the same films, kept beside each.
+
+    Args:
+      rivals: a name; they are fitted for the first run, for no seed changes them.
+    """
+    found = []
+    for run in runs:
+        kept = run / f"compared{''.join(c for c in ''.join(args) if c.isalnum())}.json"
+        if not kept.exists():
+            options = ("--rivals", str(RUNS / f"{rivals}.npz"), *args)
+            report = mfp("evaluate", str(run), "--compare", "--json", *options)
+            kept.write_text(report, encoding="utf-8")
+        found.append(json.loads(kept.read_text(encoding="utf-8")))
+    return found
 
 
 def spread(values: Iterable[float]) -> str:
@@ -161,7 +170,7 @@ def films(count: int, jobs: int) -> None:
     """The bundled films: train, refit, rivals with the same track records."""
     of_runs = {f"films-{seed}": ("--refit", "--set", setting) for seed, setting in seeds(count)}
     runs = train_all(of_runs, jobs)
-    show([compared(run / "refit", "--refit-rivals") for run in runs])
+    show(compared([run / "refit" for run in runs], "films-rivals", "--refit-rivals"))
 
 
 @main.command()
@@ -175,8 +184,8 @@ def table(table: str, media: str, where: str, count: int, jobs: int) -> None:
     source = ("--config", "configs/multimodal.toml", "--table", table, "--media", media)
     of_runs = {f"table-{seed}": (*source, "--set", setting) for seed, setting in seeds(count)}
     runs = train_all(of_runs, jobs)
-    where_they_count = [compared(run, "--where", where) for run in runs]
-    show([compared(run) for run in runs])
+    where_they_count = compared(runs, "table-rivals-where", "--where", where)
+    show(compared(runs, "table-rivals"))
     click.echo(f"\nonly films with {where}:")
     show(where_they_count)
 

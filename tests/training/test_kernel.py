@@ -12,7 +12,7 @@ from mfp.config import KernelModelConfig
 from mfp.data.batches import film_arrays
 from mfp.data.fit import fit
 from mfp.models import kernel
-from mfp.training import assemble, loop
+from mfp.training import assemble, loop, reaches
 from mfp.training.evaluate import Evaluator
 from mfp.training.kernel import start_from_kernel
 from mfp.training.run import RunFolder
@@ -115,6 +115,21 @@ def test_what_it_has_learned_is_what_it_says(fitted):
     module = kernel.KernelRegression(of, network.shape.regressions)
     found = module.apply({"params": process}, splits["test"].columns, names)["rating"]
     np.testing.assert_allclose(found, expected + process["rating_constant"], atol=1e-4)
+
+
+def test_it_learns_from_the_training_films_with_their_weights(fitted):
+    config, _, splits, network, params = fitted
+    of, process, films = config.model.kernel, params[kernel.PROCESS], splits["train"].columns
+    names = network.shape.named(config.model.sets.multi_hot)
+    values, present, named = kernel.features(films, names)
+    x = np.asarray(kernel.standardised(values, present, process["center"], process["scale"]))
+    assert np.std(films["weights/rating"]) > 0.01  # what weighs the same would tell nothing
+    for target in ("rating", "revenue"):
+        weight = films[f"weights/{target}"]
+        known, truth = weight > 0, films[f"targets/{target}"]
+        start = kernel.reaches(named, of)
+        expected = reaches.learn(x[known], truth[known], weight[known], start, of, config.seed)
+        np.testing.assert_allclose(process[f"{target}_reach"], expected.smooth, rtol=1e-4)
 
 
 def test_it_has_its_share_of_the_regressions_and_of_nothing_else(fitted, tiny):

@@ -118,3 +118,15 @@ def test_a_narrow_prior_holds_them_where_the_config_puts_them(films, monkeypatch
     found = learned(films)
     np.testing.assert_allclose(found.smooth, 0.3, rtol=0.02)
     np.testing.assert_allclose(found.linear, 0.1, rtol=0.02)
+
+
+def test_films_count_by_their_weight(films):
+    x, y, weight = (jnp.asarray(array[:60], jnp.float32) for array in films)
+    start = kernel.reaches(np.zeros(6, bool), OF)
+    logs = Reaches(jnp.zeros(6), jnp.zeros(6))
+    light = jnp.where(jnp.arange(60) < 40, weight, 1e-9)
+
+    def loss(rows, weight):
+        return reaches._loss(logs, x[rows], y[rows], weight[rows], start=start, noise=0.1, films=60)
+
+    np.testing.assert_allclose(loss(slice(60), light), loss(slice(40), weight), rtol=1e-4)
