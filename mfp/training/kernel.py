@@ -12,6 +12,7 @@ films and with the square of the anchors. How far each feature reaches is learne
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,20 @@ _ROWS = 2_048  # films at a time
 _READ = ("numbers/", "history/", "sets/", "present/")
 
 
-def start_from_kernel(params: Any, network: Network, films: FilmArrays, config: Config) -> Any:
+def start_from_kernel(
+    params: Any,
+    network: Network,
+    films: FilmArrays,
+    config: Config,
+    say: Callable[[str], None] = lambda text: None,
+) -> Any:
     """Parameters with the process solved for; those of an ensemble's members share one.
 
     Without a share, or without anything that it reads or predicts, the network is alone.
 
     Args:
       films: the training films.
+      say: told what is solved for; it takes half a minute.
     """
     if kernel.PROCESS not in params:
         return params
@@ -49,6 +57,7 @@ def start_from_kernel(params: Any, network: Network, films: FilmArrays, config: 
     fitted: dict[str, Any] = {"center": center, "scale": scale}
     draw = np.random.default_rng(config.seed)
     for target in network.shape.regressions:
+        say(f"solving for the Gaussian process beside the network: {target}")
         weight = films.columns[f"weights/{target}"][rows].astype(np.float64)
         known = np.flatnonzero(weight > 0)
         count = min(len(known), of.anchors)

@@ -148,7 +148,7 @@ def _train(
     params = pretrained.start_from_published(params, config)
     params = start_from_naive_bayes(params, spec, splits["train"], config)
     if not checkpoint_files.steps_in(run.checkpoints):  # which hold it
-        params = start_from_kernel(params, network, splits["train"], config)
+        params = start_from_kernel(params, network, splits["train"], config, progress.say)
     params = assemble.with_uncertainty(params, config, spec)
     state = init_state(params, tx, config.train.ensemble)
     key = runner.place_key(jax.random.key(config.seed))
