@@ -196,8 +196,9 @@ def test_no_step_moves_it_and_evaluation_reads_it(fitted, few, tmp_path, name):
 
 def test_a_run_that_goes_on_does_not_solve_again(fitted, few, tmp_path, monkeypatch):
     config = fitted[0]
-    run = RunFolder(tmp_path)
-    trained = loop.train(config, few, run, Watched())
+    run, watched = RunFolder(tmp_path), Watched()
+    trained = loop.train(config, few, run, watched)
+    assert "solving for the Gaussian process beside the network: revenue" in watched.said
 
     def again(*_):
         raise AssertionError("solved again")
