@@ -70,7 +70,7 @@ def reaches(named_F: Any, config: KernelModelConfig) -> Reaches:
     return Reaches(jnp.full(widths.shape, config.linear), widths)
 
 
-def covariance(a_BxF: Any, b_MxF: Any, reaches: Reaches, np: ModuleType = jnp) -> Any:
+def covariance(a_BxF: Any, b_MxF: Any, reach: Reaches, np: ModuleType = jnp) -> Any:
     """k(a, b) = 0.1 + (l a) . (l b) + 0.5 exp(-|s (a - b)|^2 / 2), l and s by feature. [B, M].
 
     Rasmussen and Williams 2006, section 4.2: a sum of a constant, a linear and a squared
@@ -79,8 +79,8 @@ def covariance(a_BxF: Any, b_MxF: Any, reaches: Reaches, np: ModuleType = jnp) -
     Args:
       np: jax.numpy, or numpy to compute in float64.
     """
-    linear = _product(a_BxF * reaches.linear, (b_MxF * reaches.linear).T, np)
-    return CONSTANT + linear + smooth(a_BxF * reaches.smooth, b_MxF * reaches.smooth, np)
+    linear = _product(a_BxF * reach.linear, (b_MxF * reach.linear).T, np)
+    return CONSTANT + linear + smooth(a_BxF * reach.smooth, b_MxF * reach.smooth, np)
 
 
 def smooth(a_BxF: Any, b_MxF: Any, np: ModuleType = jnp) -> Any:

@@ -44,7 +44,10 @@ def learn(
     def step(
         logs: Reaches, state: optax.OptState, *drawn: np.ndarray
     ) -> tuple[Reaches, optax.OptState]:
-        updates, state = tx.update(jax.grad(loss)(logs, *drawn), state)
+        gradient = jax.grad(loss)(logs, *drawn)
+        # A draw whose covariance is singular in float32 teaches nothing.
+        gradient = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0), gradient)
+        updates, state = tx.update(gradient, state)
         return optax.apply_updates(logs, updates), state
 
     logs = Reaches(*(jnp.zeros(x_NxF.shape[1]) for _ in start))

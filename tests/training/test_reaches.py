@@ -97,6 +97,20 @@ def test_few_films_are_enough(films):
     assert np.isfinite(found.linear).all()
 
 
+def test_films_that_are_the_same_to_the_last_bit_break_nothing(films):
+    """Hundreds of copies, and hardly any noise: no Cholesky decomposition in float32."""
+    x, y, weight = (np.repeat(array[:3], 200, axis=0) for array in films)
+    of = dataclasses.replace(OF, noise=0.001, linear=30.0)
+    found = learned((x, y, 1e6 * weight), of, rows=600)
+    for reach in found:
+        assert np.isfinite(reach).all()
+
+
+def test_no_film_leaves_them_as_they_are(films):
+    found = learned(films, rows=0)
+    np.testing.assert_allclose(found.smooth, 0.3, rtol=1e-6)
+
+
 def test_the_gradient_is_that_of_finite_differences(films):
     x, y, weight = (array[:20].astype(np.float32) for array in films)
     start = kernel.reaches(np.zeros(6, bool), OF)
