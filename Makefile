@@ -66,7 +66,7 @@ bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Ke
 reproduce: $(VENV)/.dev ## the README's figures over five seeds, beside the rivals: two hours
 	$(BIN)/python tests/benchmarks/reproduce.py films
 	$(BIN)/python tests/benchmarks/reproduce.py reviews
-	$(BIN)/python tests/benchmarks/reproduce.py ablation
+	$(BIN)/python tests/benchmarks/reproduce.py ablation --seeds 1
 	test -z '$(TABLE)' || $(BIN)/python tests/benchmarks/reproduce.py table '$(TABLE)' '$(MEDIA)'
 
 lint: $(VENV)/.dev ## check style (ruff) and types (mypy)
