@@ -20,6 +20,7 @@ import optax
 from mfp.config import KernelModelConfig
 from mfp.models import kernel
 from mfp.models.kernel import Reaches
+from mfp.training import parallel
 
 _FILMS = 600  # of a draw: time grows with the cube
 _RATE = 0.05
@@ -40,7 +41,7 @@ def learn(
     loss = partial(_loss, start=start, noise=config.noise, films=films)
     tx = optax.adam(optax.cosine_decay_schedule(_RATE, max(steps, 1)))
 
-    @jax.jit
+    @parallel.compile_evaluation
     def step(
         logs: Reaches, state: optax.OptState, *drawn: np.ndarray
     ) -> tuple[Reaches, optax.OptState]:

@@ -75,7 +75,7 @@ def _fingerprint(spec: FeatureSpec, splits: Mapping[str, FilmArrays], refit: boo
 def _read(path: Path, fitted_on: str) -> dict[str, Rival] | None:
     """None: they are of others."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(path) as file:
             about = json.loads(str(file[_ABOUT]))
             if about["fitted_on"] != fitted_on:
                 return None
