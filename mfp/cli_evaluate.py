@@ -92,10 +92,10 @@ def evaluate(
         dataset,
         trained,
         progress,
-        where is None,
-        compare,
-        refit_rivals,
-        rivals_file,
+        save=where is None,
+        compare_rivals=compare,
+        refit_rivals=refit_rivals,
+        rivals_file=rivals_file,
     )
     if as_json:
         click.echo(json.dumps(report, indent=1))

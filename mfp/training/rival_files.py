@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ def _read(path: Path, fitted_on: str) -> dict[str, Rival] | None:
                 name: Rival({t: file[f"{name}/{t}"] for t in rival["targets"]}, rival["chosen"])
                 for name, rival in about["rivals"].items()
             }
-    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ConfigError(
             f"--rivals {path}: is no file of rivals, or is damaged ({error}); remove it"
         ) from None

@@ -91,7 +91,15 @@ def test_a_refit_and_another_search_have_others(still, kept, fits, tmp_path, mon
     assert len(fits) == 2
 
 
-@pytest.mark.parametrize("damage", [lambda b: b"", lambda b: b"no", lambda b: b[: len(b) // 2]])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda b: b"",
+        lambda b: b"no",
+        lambda b: b[: len(b) // 2],
+        lambda b: b[:60] + bytes(40) + b[100:],  # within what is compressed
+    ],
+)
 def test_what_is_no_file_of_rivals_is_named(still, kept, fits, tmp_path, damage):
     path = tmp_path / "bad.npz"
     path.write_bytes(damage(kept[0].read_bytes()))
