@@ -41,6 +41,7 @@ from mfp.schema import (
     TextConfig,
     TextModelConfig,
     TrainConfig,
+    TreesModelConfig,
     TuneConfig,
     VerdictConfig,
     VideoModelConfig,
@@ -71,6 +72,7 @@ __all__ = [
     "TextConfig",
     "TextModelConfig",
     "TrainConfig",
+    "TreesModelConfig",
     "TuneConfig",
     "VerdictConfig",
     "VideoModelConfig",
@@ -206,6 +208,12 @@ def _check(config: Config) -> None:
         raise ConfigError("model.fusion.stochastic_depth: needs model.fusion.residual of 1 or more")
     if any(width < 1 for width in config.model.fusion.hidden) or not config.model.fusion.hidden:
         raise ConfigError("model.fusion.hidden: must be a list of positive widths")
+    beside = config.model.kernel.share + config.model.trees.share
+    if beside > 1:
+        raise ConfigError(
+            f"model.trees.share: together with model.kernel.share it is {beside:g}; "
+            "the regressions have shares of 1 in all"
+        )
     _check_pretrained(config)
     _check_space(config)
 

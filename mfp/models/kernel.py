@@ -1,8 +1,6 @@
 """A Gaussian process beside the network: its mean, on numbers, track records and names.
 
-Where few films know a target (box office), a smooth kernel errs elsewhere than a network does, and
-the mean of both errs less. The process is not trained by gradients: `training/kernel.py` solves for
-it before the first step. Letters: B films, F features, M anchors (training films).
+`training/kernel.py` solves for it. Letters: B films, F features, M anchors (training films).
 """
 
 from __future__ import annotations
@@ -16,9 +14,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from mfp.config import KernelModelConfig
+from mfp.models import beside
 
-PROCESS = "gaussian_process"  # its parameters, at the top of the network
-_UNKNOWN = 1  # the id of a name outside the vocabulary
 CONSTANT = 0.1  # variance of the process' own mean
 _SMOOTH = 0.5  # variance of its smooth part; targets have 1
 _FAR = 4.0  # deviations, at which a feature ends
@@ -42,10 +39,9 @@ def features(
             values += [inputs[f"{modality}/values"] * known, known]
             present += [inputs[f"present/{modality}"]] * 2
             named += [False, False]
-    for field, (modality, size) in names.items():
-        hot = jax.nn.one_hot(inputs[f"sets/{field}"], size).max(axis=1)
-        values.append(hot[:, _UNKNOWN + 1 :])
-        present.append(inputs[f"present/{modality}"])
+    for hot, modality_present in beside.there(inputs, names):
+        values.append(hot)
+        present.append(modality_present)
         named.append(True)
     there = [jnp.broadcast_to(p[:, None], v.shape) for p, v in zip(present, values, strict=True)]
     kinds = [jnp.full(v.shape[1], kind) for v, kind in zip(values, named, strict=True)]
@@ -126,14 +122,3 @@ class KernelRegression(nn.Module):
             near = _product(smooth(x * reach, anchors), weights, jnp)
             found[target] = near + _product(x, slope, jnp) + constant
         return found
-
-
-def mixed(
-    outputs: Mapping[str, jax.Array], kernel: Mapping[str, jax.Array], share: float
-) -> dict[str, jax.Array]:
-    """Outputs {target: [B] or, of members, [B, K]} with the process' share in the regressions."""
-    found = dict(outputs)
-    for name, y in kernel.items():
-        beside = y[:, None] if found[name].ndim == 2 else y
-        found[name] = (1 - share) * found[name] + share * beside
-    return found

@@ -13,13 +13,15 @@ from flax import linen as nn
 
 from mfp import extensions
 from mfp.config import ModelConfig
+from mfp.models.beside import PROCESS, TREES, mixed
 from mfp.models.fusion import Fusion
 from mfp.models.heads import BINARY, Heads, width
 from mfp.models.image import ImageEncoder
-from mfp.models.kernel import PROCESS, KernelRegression, mixed
+from mfp.models.kernel import KernelRegression
 from mfp.models.pretrained import MiniLM, SentenceReader
 from mfp.models.tabular import NumbersEncoder, SetEncoder
 from mfp.models.text import ReviewsEncoder, TextEncoder
+from mfp.models.trees import TreesRegression, features
 from mfp.models.video import VideoEncoder
 
 
@@ -148,10 +150,21 @@ class Network(nn.Module):
         outputs = Heads(shape.targets, config.fusion.ensemble, name="heads")(
             fused, list(bags.values())
         )
-        names = shape.named(config.sets.multi_hot)
-        readable = shape.regressions and (shape.numbers or shape.history or names)
-        if config.kernel.share and readable and not train:  # what is trained is the network alone
-            process = KernelRegression(config.kernel, shape.regressions, name=PROCESS)
-            means = process(inputs, names)
-            outputs = mixed(outputs, means, config.kernel.share)
+        if not train:  # what is trained is the network alone
+            outputs = mixed(outputs, self._beside(inputs))
         return {"outputs": outputs, "attention": attention, "maps": maps, "embedding": fused}
+
+    def _beside(self, inputs: Mapping[str, jax.Array]) -> list[tuple[float, dict[str, jax.Array]]]:
+        """The share of each regression beside the network, and what it says {target: [B]}."""
+        shape, config = self.shape, self.config
+        names = shape.named(config.sets.multi_hot)
+        found: list[tuple[float, dict[str, jax.Array]]] = []
+        if not (shape.regressions and (shape.numbers or shape.history or names)):
+            return found  # nothing to say, or nothing to read
+        if config.kernel.share:
+            process = KernelRegression(config.kernel, shape.regressions, name=PROCESS)
+            found.append((config.kernel.share, process(inputs, names)))
+        if config.trees.share:
+            grown = TreesRegression(config.trees, shape.regressions, name=TREES)
+            found.append((config.trees.share, grown(features(inputs, names))))
+        return found

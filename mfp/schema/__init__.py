@@ -19,6 +19,7 @@ from mfp.schema.model import (
     NumbersModelConfig,
     SetsModelConfig,
     TextModelConfig,
+    TreesModelConfig,
     VideoModelConfig,
 )
 from mfp.schema.targets import (
@@ -64,6 +65,7 @@ __all__ = [
     "TextConfig",
     "TextModelConfig",
     "TrainConfig",
+    "TreesModelConfig",
     "TuneConfig",
     "VerdictConfig",
     "VideoModelConfig",

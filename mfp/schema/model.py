@@ -132,6 +132,25 @@ class KernelModelConfig:
 
 
 @dataclass(frozen=True)
+class TreesModelConfig:
+    """Boosted trees beside the network, whose sum enters the regressions that it predicts.
+
+    They read what the Gaussian process reads, and are grown on the training films, see
+    models/trees.py. Targets have variance 1.
+    """
+
+    share: float = bounded(0.0, low=0, high=1)  # of the regressions; 0: no trees
+    count: int = bounded(1200, low=1)  # trees of each target
+    depth: int = bounded(4, low=1, high=8)  # questions of a tree
+    rate: float = bounded(0.03, low=1e-4, high=1)  # how much of what is left a tree explains
+    # Of the features (as many as questions at the least) and of the films, the shares that a tree
+    # is grown on.
+    features: float = bounded(0.2, low=0.001, high=1)
+    films: float = bounded(0.8, low=0.001, high=1)
+    l2: float = bounded(5.0, low=0)  # added to the weight of a leaf's films: less sure, nearer 0
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The network: one encoder per modality, a fusion, a head per target."""
 
@@ -142,3 +161,4 @@ class ModelConfig:
     video: VideoModelConfig = field(default_factory=VideoModelConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     kernel: KernelModelConfig = field(default_factory=KernelModelConfig)
+    trees: TreesModelConfig = field(default_factory=TreesModelConfig)

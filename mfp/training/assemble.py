@@ -15,8 +15,7 @@ import optax
 from mfp.config import Config
 from mfp.data.features import FeatureSpec, vocabulary_name
 from mfp.data.targets import TargetSpec
-from mfp.models import heads
-from mfp.models.kernel import PROCESS
+from mfp.models import beside, heads
 from mfp.models.network import Network, NetworkShape
 from mfp.models.pretrained import WIDTH, MiniLM
 from mfp.training.step import UNCERTAINTY, Apply, Objective, ensemble_step, train_step
@@ -159,9 +158,9 @@ def _beside(y_ExB: jax.Array) -> jax.Array:
 
 
 def _cast(params: Any, dtype: Any) -> Any:
-    """Parameters in the type of the computation: all but those of the heads and the kernel."""
+    """Parameters in the type of the computation: not those of the heads, nor beside the network."""
     cast = jax.tree.map(lambda leaf: leaf.astype(dtype), params)
-    return {**cast, **{name: params[name] for name in ("heads", PROCESS) if name in params}}
+    return {**cast, **{name: params[name] for name in ("heads", *beside.PARTS) if name in params}}
 
 
 def _is_product(primitive: Any, *_: Any, **__: Any) -> bool:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from mfp.config import ConfigError, OptimizerConfig
-from mfp.models.kernel import PROCESS
+from mfp.models import beside
 
 ALL_ALIKE: Mapping[str, float] = MappingProxyType({})
 # Of several members these have two axes, and are still no weights (models/ensemble.py).
@@ -24,11 +24,24 @@ _OF_MEMBERS = ("bias", "r", "s")
 def is_weight(path: tuple[Any, ...], leaf: Any) -> bool:
     """Matrices, kernels and embeddings are weights; biases, scales and adapters are not.
 
-    Nor is what is solved for (training/kernel.py): neither penalty nor decay may move it.
+    Nor is what stands beside the network: neither penalty nor decay may move it.
     """
-    if path and _name(path[0]) == PROCESS:
+    if path and _name(path[0]) in beside.PARTS:
         return False
     return jnp.ndim(leaf) >= 2 and not (path and _name(path[-1]) in _OF_MEMBERS)
+
+
+def moving(params: Any) -> Any:
+    """Those that training moves: all but what stands beside the network (models/beside.py)."""
+    if not isinstance(params, Mapping):
+        return params
+    return {name: part for name, part in params.items() if name not in beside.PARTS}
+
+
+def held(params: Any) -> dict[str, Any]:
+    """Those that stay as they were before the first step."""
+    found = params if isinstance(params, Mapping) else {}
+    return {name: part for name, part in found.items() if name in beside.PARTS}
 
 
 def factors(params: Any, groups: Mapping[str, float]) -> Any:

@@ -26,8 +26,8 @@ from mfp.data.batches import FilmArrays, TrainingBatches
 from mfp.data.features import FeatureSpec
 from mfp.models.network import Network
 from mfp.training import assemble, metrics, optim, parallel
+from mfp.training.beside import fit_beside
 from mfp.training.evaluate import Evaluator
-from mfp.training.kernel import start_from_kernel
 from mfp.training.metrics import Metrics
 from mfp.training.step import TrainState, init_state
 
@@ -100,7 +100,7 @@ def train(
     network = assemble.build_network(config, spec)
     tx = optim.optimizer(config.optimizer, total)
     params = assemble.init_params(network, spec, config.seed, members)
-    params = start_from_kernel(params, network, splits["train"], config)
+    params = fit_beside(params, network, splits["train"], config)
     state = init_state(assemble.with_uncertainty(params, config, spec), tx, members)
     key = jax.random.key(config.seed)
     sample = (state, batches[0], key)

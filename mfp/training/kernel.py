@@ -1,4 +1,4 @@
-"""Solve for the Gaussian process beside the network, on training films, before the first step.
+"""Solve for the Gaussian process beside the network, on training films.
 
 Subset of regressors (Quinonero-Candela and Rasmussen 2005, section 3): with anchors m among the
 films n, films weighing w as in the loss, and the noise s^2,
@@ -7,62 +7,54 @@ films n, films weighing w as in the loss, and the noise s^2,
 
 which is the exact process where every film is an anchor and the nugget is 0. Time grows with the
 films and with the square of the anchors. How far each feature reaches is learned before that, see
-`training/reaches.py`.
+`training/reaches.py`. Letters: N films, M anchors, F features.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from scipy import linalg
 
 from mfp.config import Config
-from mfp.data.batches import FilmArrays
 from mfp.models import kernel
 from mfp.models.kernel import Reaches
-from mfp.models.network import Network
 from mfp.training import reaches
 
-MAX_FILMS = 20_000  # more are drawn from evenly
 _RARE = 5  # a name of fewer films says nothing
 _STILL = 1e-3  # deviation of a number that does not vary
 _ROWS = 2_048  # films at a time
-_READ = ("numbers/", "history/", "sets/", "present/")
 
 
-def start_from_kernel(
-    params: Any,
-    network: Network,
-    films: FilmArrays,
+def process(
+    films: Mapping[str, Any],
+    names: Mapping[str, tuple[str, int]],
+    targets: tuple[str, ...],
     config: Config,
-    say: Callable[[str], None] = lambda text: None,
-) -> Any:
-    """Parameters with the process solved for; those of an ensemble's members share one.
-
-    Without a share, or without anything that it reads or predicts, the network is alone.
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """The parameters of `kernel.KernelRegression`.
 
     Args:
-      films: the training films.
+      films: inputs, targets and weights of the training films.
+      names: what `kernel.features` takes.
       say: told what is solved for; it takes half a minute.
     """
-    if kernel.PROCESS not in params:
-        return params
     of = config.model.kernel
-    rows = np.unique(np.linspace(0, len(films) - 1, min(len(films), MAX_FILMS)).astype(int))
-    values, present, named = _features(network, films, rows)
+    values, present, named = _features(films, names)
     center, scale = values.mean(axis=0), _scale(values, named)
     x = np.asarray(kernel.standardised(values, present, center, scale), np.float64)
     fitted: dict[str, Any] = {"center": center, "scale": scale}
     draw = np.random.default_rng(config.seed)
-    for target in network.shape.regressions:
+    for target in targets:
         say(f"solving for the Gaussian process beside the network: {target}")
-        weight = films.columns[f"weights/{target}"][rows].astype(np.float64)
+        weight = films[f"weights/{target}"].astype(np.float64)
         known = np.flatnonzero(weight > 0)
         count = min(len(known), of.anchors)
         anchors = x[np.sort(draw.choice(known, count, replace=False))]
-        truth = films.columns[f"targets/{target}"][rows].astype(np.float64)
+        truth = films[f"targets/{target}"].astype(np.float64)
         reach = reaches.learn(
             x[known], truth[known], weight[known], kernel.reaches(named, of), of, config.seed
         )
@@ -74,23 +66,16 @@ def start_from_kernel(
         fitted[f"{target}_constant"] = np.asarray(kernel.CONSTANT * solved.sum())
         fitted[f"{target}_slope"] = reach.linear**2 * (solved @ anchors)
         fitted[f"{target}_reach"] = reach.smooth
-    like = params[kernel.PROCESS]
-    arrays = {
-        name: np.broadcast_to(y, like[name].shape).astype(np.float32) for name, y in fitted.items()
-    }
-    return {**params, kernel.PROCESS: arrays}
+    return fitted
 
 
 def _features(
-    network: Network, films: FilmArrays, rows: np.ndarray
+    films: Mapping[str, Any], names: Mapping[str, tuple[str, int]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`kernel.features` of the films at `rows`, float64."""
-    names = network.shape.named(network.config.sets.multi_hot)
+    """`kernel.features` of all films, float64."""
     parts = []
-    for start in range(0, len(rows), _ROWS):
-        chosen = rows[start : start + _ROWS]
-        read = [name for name in films.columns if name.startswith(_READ)]
-        batch = {name: films.columns[name][chosen] for name in read}
+    for start in range(0, len(next(iter(films.values()))), _ROWS):
+        batch = {name: column[start : start + _ROWS] for name, column in films.items()}
         parts.append([np.asarray(part) for part in kernel.features(batch, names)])
     values, present, named = zip(*parts, strict=True)
     return np.concatenate(values).astype(np.float64), np.concatenate(present), named[0]

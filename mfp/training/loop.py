@@ -33,11 +33,11 @@ from mfp.training import (
     programs,
     signals,
 )
+from mfp.training.beside import fit_beside
 from mfp.training.checkpoint import Checkpoints, Interval
 from mfp.training.evaluate import Evaluator
 from mfp.training.events import Events
 from mfp.training.finite import TrainingError
-from mfp.training.kernel import start_from_kernel
 from mfp.training.memory import Memory
 from mfp.training.meter import Meter
 from mfp.training.naive_bayes import start_from_naive_bayes
@@ -148,7 +148,7 @@ def _train(
     params = pretrained.start_from_published(params, config)
     params = start_from_naive_bayes(params, spec, splits["train"], config)
     if not checkpoint_files.steps_in(run.checkpoints):  # which hold it
-        params = start_from_kernel(params, network, splits["train"], config, progress.say)
+        params = fit_beside(params, network, splits["train"], config, progress.say)
     params = assemble.with_uncertainty(params, config, spec)
     state = init_state(params, tx, config.train.ensemble)
     key = runner.place_key(jax.random.key(config.seed))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from mfp.config import OptimizerConfig
@@ -27,7 +28,10 @@ def schedule(config: OptimizerConfig, total_steps: int) -> optax.Schedule:
 
 
 def optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransformation:
-    """Clipping by global norm, then SGD with momentum, Adam or AdamW."""
+    """Clipping by global norm, then SGD with momentum, Adam or AdamW.
+
+    What stands beside the network is not moved, and has no moments to keep.
+    """
     rate = schedule(config, total_steps)
     if config.name == "sgd":
         rule = optax.sgd(rate, momentum=config.momentum or None)
@@ -49,11 +53,16 @@ def optimizer(config: OptimizerConfig, total_steps: int) -> optax.GradientTransf
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     chained = optax.chain(clip, rule)
 
-    def update(grads: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
-        updates, state = chained.update(grads, state, params, **extra)
-        return _slower(updates, config.pretrained_rate), state
+    def init(params: Any) -> Any:
+        return chained.init(groups.moving(params))
 
-    return optax.GradientTransformation(chained.init, update)
+    def update(grads: Any, state: Any, params: Any = None, **extra: Any) -> tuple[Any, Any]:
+        moving, still = groups.moving(grads), jax.tree.map(jnp.zeros_like, groups.held(grads))
+        updates, state = chained.update(moving, state, groups.moving(params), **extra)
+        updates = _slower(updates, config.pretrained_rate)
+        return ({**updates, **still} if still else updates), state
+
+    return optax.GradientTransformation(init, update)
 
 
 def _slower(updates: Any, rate: float) -> Any:

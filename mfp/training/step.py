@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from mfp.data.targets import is_regression
-from mfp.training import losses
+from mfp.training import groups, losses
 
 UNCERTAINTY = "uncertainty"  # beside the network's modules in the parameters
 Batch = Mapping[str, jax.Array]
@@ -107,8 +107,14 @@ def train_step(
         grads = jax.tree.map(jnp.add, grads, extra(state.params))
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    average = jax.tree.map(lambda old, new: ema * old + (1 - ema) * new, state.ema, params)
-    return TrainState(state.step + 1, params, opt_state, average), found
+    return TrainState(state.step + 1, params, opt_state, _averaged(state.ema, params, ema)), found
+
+
+def _averaged(average: Any, params: Any, ema: float) -> Any:
+    """The moving average after a step; what never moves stays as it is, to the last bit."""
+    old, new = groups.moving(average), groups.moving(params)
+    found, still = jax.tree.map(lambda a, b: ema * a + (1 - ema) * b, old, new), groups.held(params)
+    return {**found, **still} if still else found
 
 
 def target_weights(params: Any, objective: Objective) -> dict[str, Any]:

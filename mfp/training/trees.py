@@ -1,0 +1,155 @@
+"""Grow the boosted trees beside the network, on training films.
+
+Gradient boosting of the weighted squared error, each tree on a draw of films (Friedman 2002). With
+residuals r of films that weigh w as in the loss, a leaf says
+
+    rate * sum(w r) / (sum(w) + l2)
+
+and of all questions that a depth may ask, the one is asked that lessens the error most: that of the
+largest sum over leaves of sum(w r)^2 / (sum(w) + l2) (Chen and Guestrin 2016, equation 7; all
+leaves of a depth are asked the same, as in Prokhorenkova et al. 2018).
+
+Letters: N films, F features, T trees, D depth, L = 2^D leaves, C thresholds of a feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mfp.config import Config, TreesModelConfig
+from mfp.models import trees
+
+_THRESHOLDS = 63  # of a feature, at most
+_ROWS = 2_048  # films at a time
+
+
+class Trees(NamedTuple):
+    """Of one target, float32 as the network keeps them."""
+
+    feature: np.ndarray  # of each question, [T, D]
+    threshold: np.ndarray  # [T, D]
+    leaves: np.ndarray  # [T, L]
+    constant: np.ndarray  # []
+
+
+def grown(
+    films: Mapping[str, Any],
+    names: Mapping[str, tuple[str, int]],
+    targets: tuple[str, ...],
+    config: Config,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """The parameters of `trees.TreesRegression`.
+
+    Args:
+      films: inputs, targets and weights of the training films.
+      names: what `trees.features` takes.
+      say: told what is grown; it takes up to half a minute.
+    """
+    parts = []
+    for start in range(0, len(next(iter(films.values()))), _ROWS):
+        batch = {name: column[start : start + _ROWS] for name, column in films.items()}
+        parts.append(np.asarray(trees.features(batch, names)))
+    x = np.concatenate(parts)
+    fitted: dict[str, Any] = {}
+    for target in targets:
+        say(f"growing the trees beside the network: {target}")
+        weight, truth = films[f"weights/{target}"], films[f"targets/{target}"]
+        known = weight > 0
+        found = grow(x[known], truth[known], weight[known], config.model.trees, config.seed)
+        fitted |= {f"{target}_{name}": y for name, y in found._asdict().items()}
+    return fitted
+
+
+def grow(
+    x_NxF: np.ndarray, y_N: np.ndarray, weight_N: np.ndarray, config: TreesModelConfig, seed: int
+) -> Trees:
+    """Trees whose sum predicts y; the same seed grows the same."""
+    films, y, weight = len(x_NxF), y_N.astype(float), weight_N.astype(float)
+    cuts = [thresholds(x) for x in x_NxF.T]
+    # Above threshold c of a feature are the films of bins larger than c.
+    binned = [np.searchsorted(c, x).astype(np.uint8) for c, x in zip(cuts, x_NxF.T, strict=True)]
+    bins_FxN, cuts_F = np.stack(binned), np.array([len(c) for c in cuts])
+    varying = np.flatnonzero(cuts_F)
+    constant = np.sum(weight * y) / max(np.sum(weight), 1e-12)
+    found = Trees(
+        np.zeros((config.count, config.depth), np.float32),
+        np.zeros((config.count, config.depth), np.float32),
+        np.zeros((config.count, 2**config.depth), np.float32),
+        np.asarray(constant, np.float32),
+    )
+    if not len(varying):
+        return found
+    said, draw = np.full(films, constant), np.random.default_rng(seed)
+    # Of few features still enough for questions that bear on each other.
+    drawn = min(len(varying), max(config.depth, round(config.features * len(varying))))
+    for t in range(config.count):
+        asked = np.sort(draw.choice(varying, drawn, replace=False))
+        rows = np.flatnonzero(draw.random(films) < config.films)
+        residual = (weight * (y - said))[rows]
+        leaf_N = np.zeros(films, np.int64)
+        for d in range(config.depth):
+            drawn_bins, drawn_cuts = bins_FxN[np.ix_(asked, rows)], cuts_F[asked]
+            f, c = _question(
+                drawn_bins, drawn_cuts, leaf_N[rows], residual, weight[rows], config.l2
+            )
+            f = asked[f]
+            leaf_N = 2 * leaf_N + (bins_FxN[f] > c)
+            found.feature[t, d], found.threshold[t, d] = f, cuts[f][c]
+        of, size = leaf_N[rows], 2**config.depth
+        residuals, weights = np.bincount(of, residual, size), np.bincount(of, weight[rows], size)
+        found.leaves[t] = config.rate * residuals / np.maximum(weights + config.l2, 1e-12)
+        said += found.leaves[t][leaf_N]
+    return found
+
+
+def thresholds(values_N: np.ndarray) -> np.ndarray:
+    """Of a feature: halfway between values that films have, in its type, rising. [C].
+
+    Never at a value that a film has, whose side could then depend on rounding. Where there are
+    many, as many films lie between each two.
+    """
+    distinct, counts = np.unique(values_N, return_counts=True)
+    if len(distinct) - 1 > _THRESHOLDS:
+        below = np.cumsum(counts)[:-1]
+        wanted = np.linspace(0, len(values_N), _THRESHOLDS + 2)[1:-1]
+        chosen = np.unique(np.minimum(np.searchsorted(below, wanted), len(below) - 1))
+    else:
+        chosen = np.arange(len(distinct) - 1)
+    low, high = distinct[chosen], distinct[chosen + 1]
+    return low + (high - low) / 2
+
+
+def _question(
+    bins_FxN: np.ndarray,
+    cuts_F: np.ndarray,
+    leaf_N: np.ndarray,
+    residual_N: np.ndarray,
+    weight_N: np.ndarray,
+    l2: float,
+) -> tuple[int, int]:
+    """The feature and the threshold that part the films of all leaves best.
+
+    Args:
+      cuts_F: how many thresholds a feature has.
+      residual_N: w r of each film.
+    """
+    features, size, leaves = len(bins_FxN), _THRESHOLDS + 1, int(leaf_N.max(initial=0)) + 1
+    place = (bins_FxN + size * (np.arange(features)[:, None] + features * leaf_N)).ravel()
+
+    def below(value_N: np.ndarray) -> np.ndarray:  # each threshold of each feature, by leaf
+        spread = np.broadcast_to(value_N, bins_FxN.shape).ravel()
+        sums = np.bincount(place, spread, leaves * features * size)
+        return np.cumsum(sums.reshape(leaves, features, size), axis=-1)
+
+    r, w = below(residual_N), below(weight_N)
+    both = _gain(r, w, l2) + _gain(r[..., -1:] - r, w[..., -1:] - w, l2)
+    gain = np.where(np.arange(size) < cuts_F[:, None], np.sum(both, axis=0), -np.inf)
+    return divmod(int(np.argmax(gain)), size)
+
+
+def _gain(residuals: np.ndarray, weights: np.ndarray, l2: float) -> np.ndarray:
+    return residuals**2 / np.maximum(weights + l2, 1e-12)
