@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+from benchmarks import reproduce
 from conftest import ROOT
 
 from mfp import config as configs
@@ -28,6 +29,14 @@ def test_a_shipped_config_loads_and_survives_json(path: Path):
     assert config.name == path.stem  # so that runs/<name> is found
     text = json.dumps(configs.to_json(config))
     assert configs.from_json(json.loads(text), "x") == config
+
+
+@pytest.mark.parametrize("name", reproduce.ABLATION)
+def test_what_an_ablation_takes_away_is_a_config(name: str):
+    base = ROOT / "configs" / "base.toml"
+    shipped = configs.load(base, reproduce.EARLY)
+    found = configs.load(base, [*reproduce.EARLY, *reproduce.ABLATION[name]])
+    assert bool(configs.differences(shipped, found)) == (name != "as shipped")
 
 
 def test_debug_is_base_but_smaller():

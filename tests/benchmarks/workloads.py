@@ -66,6 +66,8 @@ _PINNED = [
     "model.fusion.hidden=[256,128]",
     "model.fusion.dropout=0.2",
     "model.fusion.modality_dropout=0.1",
+    "model.kernel.share=0",
+    "model.trees.share=0",
 ]
 _OVERRIDES = {
     "text": [

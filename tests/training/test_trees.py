@@ -8,8 +8,9 @@ import itertools
 import numpy as np
 import pytest
 
-from mfp.config import TreesModelConfig
+from mfp.config import Config, ModelConfig, TreesModelConfig
 from mfp.models import trees
+from mfp.training import trees as training
 from mfp.training.trees import grow, thresholds
 
 OF = TreesModelConfig(count=1, depth=1, rate=0.5, features=1.0, films=1.0, l2=2.0)
@@ -159,6 +160,28 @@ def test_thresholds_part_the_films_evenly_and_lie_on_none(size):
 def test_a_name_is_asked_for_between_not_there_and_there():
     np.testing.assert_array_equal(thresholds(np.array([0, 1, 0, 0], np.float32)), [0.5])
     assert not len(thresholds(np.zeros(3, np.float32)))
+
+
+def test_films_whose_target_is_not_known_grow_nothing():
+    draw = np.random.default_rng(0)
+    films = {
+        "numbers/values": draw.normal(size=(80, 2)).astype(np.float32),
+        "numbers/known": np.ones((80, 2), np.float32),
+        "present/numbers": np.ones(80, np.float32),
+        "targets/rating": draw.normal(size=80).astype(np.float32),
+        "weights/rating": np.repeat([1.0, 0.0], 40).astype(np.float32),
+    }
+    config = Config(seed=3, model=ModelConfig(trees=of(count=5, depth=2, films=0.5)))
+    known = {name: y[:40] for name, y in films.items()}
+    whole, found = (
+        training.grown(part, {}, ("rating",), config, lambda text: None) for part in (films, known)
+    )
+    for name, y in found.items():
+        np.testing.assert_array_equal(whole[name], y)
+    other = training.grown(
+        known, {}, ("rating",), dataclasses.replace(config, seed=4), lambda text: None
+    )
+    assert (other["rating_feature"] != found["rating_feature"]).any()
 
 
 def test_what_is_not_known_is_less_than_all_that_is():
