@@ -85,7 +85,8 @@ def test_the_network_reads_them_as_they_were_grown(films):
     x, y, w = films
     found = grow(x, y, w, of(count=30, depth=3), seed=0)
     new = np.random.default_rng(1).normal(size=(20, 4)).astype(np.float32)
-    for some in (x, new):  # at a threshold a film is not above it
+    at = np.repeat(found.threshold[:, :1], 4, axis=1)  # on a threshold a film is not above it
+    for some in (x, new, at):
         total = trees.total(some, found.feature.astype(int), found.threshold, found.leaves)
         expected = [says(film, found) for film in some]
         np.testing.assert_allclose(found.constant + total, expected, atol=1e-5)
