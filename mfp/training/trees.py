@@ -24,6 +24,7 @@ from mfp.models import trees
 
 _THRESHOLDS = 63  # of a feature, at most
 _ROWS = 2_048  # films at a time
+_RARE = 5  # fewer films teach nothing
 
 
 class Trees(NamedTuple):
@@ -52,9 +53,13 @@ def grown(
     parts = []
     for start in range(0, len(next(iter(films.values()))), _ROWS):
         batch = {name: column[start : start + _ROWS] for name, column in films.items()}
-        parts.append(np.asarray(trees.features(batch, names)))
-    x = np.concatenate(parts)
-    fitted: dict[str, Any] = {}
+        parts.append([np.asarray(part) for part in trees.features(batch, names)])
+    values, told, present, named = zip(*parts, strict=True)
+    columns = [np.concatenate(column) for column in (values, told, present)]
+    read = trees.Read(columns[0], columns[1], columns[2], named[0])
+    unknown, absent = stand_ins(read)
+    x = np.asarray(trees.filled(read, unknown, absent))
+    fitted: dict[str, Any] = {"unknown": unknown, "absent": absent}
     for target in targets:
         say(f"growing the trees beside the network: {target}")
         weight, truth = films[f"weights/{target}"], films[f"targets/{target}"]
@@ -62,6 +67,21 @@ def grown(
         found = grow(x[known], truth[known], weight[known], config.model.trees, config.seed)
         fitted |= {f"{target}_{name}": y for name, y in found._asdict().items()}
     return fitted
+
+
+def stand_ins(read: trees.Read) -> tuple[np.ndarray, np.ndarray]:
+    """What stands for a value that is not known, and for that of an absent modality. [F], [F].
+
+    Where training films lack it, what tells trees so: less than all that is known, and of a name 0.
+    Where hardly any does, trees could not know what that means: the typical value, its median.
+    """
+    told = np.where((read.known > 0) & (read.present > 0), read.values, np.nan)
+    heard = ~np.all(np.isnan(told), axis=0)
+    typical = np.nanmedian(np.where(heard, told, 0.0), axis=0)
+    least = np.where(read.named, 0.0, trees.UNKNOWN)
+    unknown = np.sum((read.present > 0) & (read.known == 0), axis=0) >= _RARE
+    absent = np.sum(read.present == 0, axis=0) >= _RARE
+    return np.where(unknown, least, typical), np.where(absent, least, typical)
 
 
 def grow(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from mfp.config import Config, ModelConfig, TreesModelConfig
 from mfp.models import trees
 from mfp.training import trees as training
-from mfp.training.trees import grow, thresholds
+from mfp.training.trees import grow, stand_ins, thresholds
 
 OF = TreesModelConfig(count=1, depth=1, rate=0.5, features=1.0, films=1.0, l2=2.0)
 
@@ -177,23 +176,50 @@ def test_films_whose_target_is_not_known_grow_nothing():
     whole, found = (
         training.grown(part, {}, ("rating",), config, lambda text: None) for part in (films, known)
     )
-    for name, y in found.items():
-        np.testing.assert_array_equal(whole[name], y)
+    for name in (name for name in found if name.startswith("rating_")):
+        np.testing.assert_array_equal(whole[name], found[name])
     other = training.grown(
         known, {}, ("rating",), dataclasses.replace(config, seed=4), lambda text: None
     )
     assert (other["rating_feature"] != found["rating_feature"]).any()
 
 
-def test_what_is_not_known_is_less_than_all_that_is():
-    inputs = {
-        "numbers/values": np.array([[-4.0, 4.0], [0.0, -4.0]], np.float32),
-        "numbers/known": np.array([[1.0, 0.0], [1.0, 1.0]], np.float32),
-        "present/numbers": np.array([1.0, 1.0], np.float32),
-        "sets/genres": np.array([[2, 4, 0], [1, 0, 0]]),
-        "present/content": np.array([1.0, 1.0], np.float32),
-    }
-    found = trees.features(inputs, {"genres": ("content", 5)})
-    unknown = trees.UNKNOWN
-    np.testing.assert_array_equal(found, [[-4, unknown, 1, 0, 1], [0, -4, 0, 0, 0]])
-    assert list(itertools.chain(*found[:, :2] < -4.5)) == [False, True, False, False]
+INPUTS = {
+    "numbers/values": np.array([[-4.0, 4.0], [0.0, -4.0]], np.float32),
+    "numbers/known": np.array([[1.0, 0.0], [1.0, 1.0]], np.float32),
+    "present/numbers": np.array([1.0, 1.0], np.float32),
+    "sets/genres": np.array([[2, 4, 0], [1, 0, 0]]),
+    "present/content": np.array([1.0, 1.0], np.float32),
+}
+GENRES = {"genres": ("content", 5)}
+
+
+def test_numbers_and_names_are_read():
+    read = trees.features(INPUTS, GENRES)
+    found = trees.filled(read, np.arange(5) * 10.0, np.arange(5) * 100.0)
+    np.testing.assert_array_equal(found, [[-4, 10, 1, 0, 1], [0, -4, 0, 0, 0]])
+    np.testing.assert_array_equal(read.named, [False, False, True, True, True])
+    gone = trees.features(INPUTS | {"present/content": np.zeros(2, np.float32)}, GENRES)
+    found = trees.filled(gone, np.arange(5) * 10.0, np.arange(5) * 100.0)
+    np.testing.assert_array_equal(found, [[-4, 10, 200, 300, 400], [0, -4, 200, 300, 400]])
+
+
+def test_what_no_training_film_lacks_is_typical_where_it_is_not_known():
+    """A film without a date is not one of the days of the first films."""
+    values = np.array([[1.0, 2, 1], [3, 5, 1], [5, 8, 0]] * 7)
+    known, present = np.ones((21, 3)), np.ones((21, 3))
+    named = np.array([False, False, True])
+    read = trees.Read(values, known, present, named)
+    for found in stand_ins(read):
+        np.testing.assert_array_equal(found, [3, 5, 1])
+    known[:5, 1], present[:, 2][:4] = 0, 0
+    unknown, absent = stand_ins(read)
+    np.testing.assert_array_equal(unknown, [3, trees.UNKNOWN, 1])  # 1 of the 16 is the median
+    np.testing.assert_array_equal(absent, [3, 5, 1])  # 4 films are too few
+    present[4, :] = 0
+    unknown, absent = stand_ins(read)
+    assert list(absent) == [3, 5, 0]
+    assert list(unknown) == [3, 5, 1]  # 4 of the 5 are left
+    known[:, 1] = 0
+    assert [found[1] for found in stand_ins(read)] == [trees.UNKNOWN, 0]
+    assert trees.UNKNOWN < -100
