@@ -184,6 +184,29 @@ def test_films_whose_target_is_not_known_grow_nothing():
     assert (other["rating_feature"] != found["rating_feature"]).any()
 
 
+def test_the_network_fills_in_as_the_trees_were_grown():
+    draw = np.random.default_rng(0)
+    films = {
+        "numbers/values": draw.normal(size=(80, 2)).astype(np.float32),
+        "numbers/known": np.ones((80, 2), np.float32),
+        "present/numbers": np.ones(80, np.float32),
+        "weights/rating": np.ones(80, np.float32),
+    }
+    films["numbers/known"][:30, 0] = 0  # a value that some lack; a modality that none does
+    x = np.where(films["numbers/known"] > 0, films["numbers/values"], trees.UNKNOWN)
+    films["targets/rating"] = (x[:, 0] + np.sign(x[:, 1]) * (x[:, 0] > -5)).clip(-3, 3)
+    config = Config(model=ModelConfig(trees=of(count=9, depth=2)))
+    params = training.grown(films, {}, ("rating",), config, lambda text: None)
+    module = trees.TreesRegression(config.model.trees, ("rating",))
+    films["present/numbers"][60:] = 0
+    x[60:] = np.nanmedian(np.where(x > trees.UNKNOWN, x, np.nan), axis=0)
+    found = module.apply({"params": params}, trees.features(films, {}))["rating"]
+    keys = ("feature", "threshold", "leaves", "constant")
+    grown = training.Trees(*(params[f"rating_{key}"] for key in keys))
+    np.testing.assert_allclose(found, [says(film, grown) for film in x], atol=1e-5)
+    assert np.std(found[:30]) > 0.01 < abs(found[60] - np.mean(found))
+
+
 INPUTS = {
     "numbers/values": np.array([[-4.0, 4.0], [0.0, -4.0]], np.float32),
     "numbers/known": np.array([[1.0, 0.0], [1.0, 1.0]], np.float32),
