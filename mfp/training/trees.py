@@ -23,6 +23,7 @@ from mfp.config import Config, TreesModelConfig
 from mfp.models import trees
 
 _THRESHOLDS = 63  # of a feature, at most
+_BINS = _THRESHOLDS + 1  # that they part its films into
 _ROWS = 2_048  # films at a time
 _RARE = 5  # fewer films teach nothing
 
@@ -110,12 +111,12 @@ def grow(
         asked = np.sort(draw.choice(varying, drawn, replace=False))
         rows = np.flatnonzero(draw.random(films) < config.films)
         residual = (weight * (y - said))[rows]
+        films_drawn = _Drawn.of(
+            bins_FxN[np.ix_(asked, rows)], cuts_F[asked], residual, weight[rows]
+        )
         leaf_N = np.zeros(films, np.int64)
         for d in range(config.depth):
-            drawn_bins, drawn_cuts = bins_FxN[np.ix_(asked, rows)], cuts_F[asked]
-            f, c = _question(
-                drawn_bins, drawn_cuts, leaf_N[rows], residual, weight[rows], config.l2
-            )
+            f, c = _question(films_drawn, leaf_N[rows], config.l2)
             f = asked[f]
             leaf_N = 2 * leaf_N + (bins_FxN[f] > c)
             found.feature[t, d], found.threshold[t, d] = f, cuts[f][c]
@@ -143,32 +144,40 @@ def thresholds(values_N: np.ndarray) -> np.ndarray:
     return low + (high - low) / 2
 
 
-def _question(
-    bins_FxN: np.ndarray,
-    cuts_F: np.ndarray,
-    leaf_N: np.ndarray,
-    residual_N: np.ndarray,
-    weight_N: np.ndarray,
-    l2: float,
-) -> tuple[int, int]:
-    """The feature and the threshold that part the films of all leaves best.
+class _Drawn(NamedTuple):
+    """What a tree is grown on; films by feature are laid out in a row, as NumPy counts fastest."""
 
-    Args:
-      cuts_F: how many thresholds a feature has.
-      residual_N: w r of each film.
-    """
-    features, size, leaves = len(bins_FxN), _THRESHOLDS + 1, int(leaf_N.max(initial=0)) + 1
-    place = (bins_FxN + size * (np.arange(features)[:, None] + features * leaf_N)).ravel()
+    place: np.ndarray  # of a film and a feature, its bin among those of all features, [F N]
+    residual: np.ndarray  # w r, [F N]
+    weight: np.ndarray  # [F N]
+    cuts: np.ndarray  # how many thresholds a feature has, [F]
 
-    def below(value_N: np.ndarray) -> np.ndarray:  # each threshold of each feature, by leaf
-        spread = np.broadcast_to(value_N, bins_FxN.shape).ravel()
-        sums = np.bincount(place, spread, leaves * features * size)
-        return np.cumsum(sums.reshape(leaves, features, size), axis=-1)
+    @classmethod
+    def of(
+        cls, bins_FxN: np.ndarray, cuts_F: np.ndarray, residual_N: np.ndarray, weight_N: np.ndarray
+    ) -> _Drawn:
+        place = bins_FxN + _BINS * np.arange(len(bins_FxN))[:, None]
+        return cls(
+            place.ravel(),
+            np.broadcast_to(residual_N, place.shape).ravel(),
+            np.broadcast_to(weight_N, place.shape).ravel(),
+            cuts_F,
+        )
 
-    r, w = below(residual_N), below(weight_N)
+
+def _question(drawn: _Drawn, leaf_N: np.ndarray, l2: float) -> tuple[int, int]:
+    """The feature and the threshold that part the films of all leaves best."""
+    features, leaves = len(drawn.cuts), int(leaf_N.max(initial=0)) + 1
+    place = (drawn.place.reshape(features, -1) + features * _BINS * leaf_N).ravel()
+
+    def below(values: np.ndarray) -> np.ndarray:  # each threshold of each feature, by leaf
+        sums = np.bincount(place, values, leaves * features * _BINS)
+        return np.cumsum(sums.reshape(leaves, features, _BINS), axis=-1)
+
+    r, w = below(drawn.residual), below(drawn.weight)
     both = _gain(r, w, l2) + _gain(r[..., -1:] - r, w[..., -1:] - w, l2)
-    gain = np.where(np.arange(size) < cuts_F[:, None], np.sum(both, axis=0), -np.inf)
-    return divmod(int(np.argmax(gain)), size)
+    gain = np.where(np.arange(_BINS) < drawn.cuts[:, None], np.sum(both, axis=0), -np.inf)
+    return divmod(int(np.argmax(gain)), _BINS)
 
 
 def _gain(residuals: np.ndarray, weights: np.ndarray, l2: float) -> np.ndarray:
