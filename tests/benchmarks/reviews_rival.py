@@ -1,6 +1,7 @@
 """N-gram logistic regression on the reviews of configs/reviews.toml: the rival of its network.
 
     python tests/benchmarks/reviews_rival.py
+    python tests/benchmarks/reviews_rival.py --share 0.5    had there been half the training texts
 
 The same texts, words and splits as the network's; scikit-learn's regression on 1- to 3-grams that
 stand in two training texts or more, weighed by TF-IDF, or by their log-count ratio (NBSVM, Wang and
@@ -25,9 +26,13 @@ SPLITS = ("train", "validation", "test")
 
 @click.command(help=__doc__)
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE")
-def main(overrides: tuple[str, ...]) -> None:
+@click.option("--share", default=1.0, show_default=True, help="Of the training texts, at random.")
+def main(overrides: tuple[str, ...], share: float) -> None:
     config = configs.load("configs/reviews.toml", overrides)
-    splits = dataset.prepare(config.data, click.echo).splits
+    splits = dict(dataset.prepare(config.data, click.echo).splits)
+    order = np.random.default_rng(config.seed).permutation(len(splits["train"]))
+    kept = np.sort(order[: round(share * len(order))])
+    splits["train"] = [splits["train"][i] for i in kept]
     words = Preprocessor(config.features.text, ())
     texts = {s: [" ".join(words(film.reviews[0])) for film, _ in splits[s]] for s in SPLITS}
     labels = {s: np.array([outcome.sentiment for _, outcome in splits[s]]) for s in SPLITS}
