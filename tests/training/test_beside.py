@@ -30,15 +30,18 @@ def with_both(config, process=PROCESS_OF, of_trees=TREES_OF):
     return dataclasses.replace(config, model=model)
 
 
-@pytest.fixture(scope="module")
-def fitted(tiny, few):
+def begin(config, few):
     """Config, features, films, network and the parameters that training begins with."""
-    config = with_both(tiny)
     spec = fit(few.splits["train"], config)
     splits = {name: film_arrays(films, spec, config.targets) for name, films in few.splits.items()}
     network = assemble.build_network(config, spec)
     params = assemble.init_params(network, spec, 0)
     return config, spec, splits, network, fit_beside(params, network, splits["train"], config)
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny, few):
+    return begin(with_both(tiny), few)
 
 
 def said_by(part, network, params, films):

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 
 from mfp.config import KernelModelConfig
-from mfp.data.batches import film_arrays
-from mfp.data.fit import fit
 from mfp.models import kernel
 from mfp.models.beside import PROCESS
 from mfp.training import assemble, reaches
 from mfp.training.beside import fit_beside
+from training.test_beside import begin
 
 OF = KernelModelConfig(share=0.5, anchors=60, noise=0.4, steps=3, nugget=0.001)
 
@@ -24,19 +23,7 @@ def with_kernel(config, of=OF):
 
 @pytest.fixture(scope="module")
 def fitted(tiny, few):
-    """Config, features, films, network and the parameters that training begins with."""
-    config = with_kernel(tiny)
-    spec = fit(few.splits["train"], config)
-    splits = {name: film_arrays(films, spec, config.targets) for name, films in few.splits.items()}
-    network = assemble.build_network(config, spec)
-    params = assemble.init_params(network, spec, 0)
-    return (
-        config,
-        spec,
-        splits,
-        network,
-        fit_beside(params, network, splits["train"], config),
-    )
+    return begin(with_kernel(tiny), few)
 
 
 def explicit(a, b, linear, width):

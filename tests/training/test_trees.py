@@ -162,15 +162,21 @@ def test_a_name_is_asked_for_between_not_there_and_there():
     assert not len(thresholds(np.zeros(3, np.float32)))
 
 
-def test_films_whose_target_is_not_known_grow_nothing():
+def eighty():
+    """Films of two numbers, all known, as the network is given them."""
     draw = np.random.default_rng(0)
-    films = {
+    return {
         "numbers/values": draw.normal(size=(80, 2)).astype(np.float32),
         "numbers/known": np.ones((80, 2), np.float32),
         "present/numbers": np.ones(80, np.float32),
         "targets/rating": draw.normal(size=80).astype(np.float32),
-        "weights/rating": np.repeat([1.0, 0.0], 40).astype(np.float32),
+        "weights/rating": np.ones(80, np.float32),
     }
+
+
+def test_films_whose_target_is_not_known_grow_nothing():
+    films = eighty()
+    films["weights/rating"][40:] = 0
     config = Config(seed=3, model=ModelConfig(trees=of(count=5, depth=2, films=0.5)))
     known = {name: y[:40] for name, y in films.items()}
     whole, found = (
@@ -185,13 +191,7 @@ def test_films_whose_target_is_not_known_grow_nothing():
 
 
 def test_the_network_fills_in_as_the_trees_were_grown():
-    draw = np.random.default_rng(0)
-    films = {
-        "numbers/values": draw.normal(size=(80, 2)).astype(np.float32),
-        "numbers/known": np.ones((80, 2), np.float32),
-        "present/numbers": np.ones(80, np.float32),
-        "weights/rating": np.ones(80, np.float32),
-    }
+    films = eighty()
     films["numbers/known"][:30, 0] = 0  # a value that some lack; a modality that none does
     x = np.where(films["numbers/known"] > 0, films["numbers/values"], trees.UNKNOWN)
     films["targets/rating"] = (x[:, 0] + np.sign(x[:, 1]) * (x[:, 0] > -5)).clip(-3, 3)
