@@ -95,7 +95,7 @@ def long(model: str, collection: Sequence[Film], rows: int, folder: Path) -> Non
         for film in collection
     ]
     with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(draw.choice(texts) for _ in range(rows))
     command = [
