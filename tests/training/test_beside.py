@@ -133,6 +133,20 @@ def test_no_step_moves_it_and_evaluation_reads_it(fitted, few, tmp_path, name):
     np.testing.assert_allclose(found["rating"], natural + spec.targets.mean["rating"], rtol=1e-5)
 
 
+def test_in_bfloat16_it_stays_as_it_was_fitted(fitted):
+    """A feature's number above 256 would be another one, and thresholds would move."""
+    _, _, splits, network, params = fitted
+    cast = assemble._cast(params, jax.numpy.bfloat16)
+    for part in beside.PARTS:
+        assert {leaf.dtype for leaf in jax.tree.leaves(cast[part])} == {np.dtype(np.float32)}
+    films = splits["test"].columns
+    narrow, wide = (
+        assemble.apply_function(network, precision)(params, films, None)["outputs"]["rating"]
+        for precision in ("bfloat16", "float32")
+    )
+    np.testing.assert_allclose(narrow, wide, atol=0.02)
+
+
 def test_the_optimizer_keeps_no_moments_of_it(fitted):
     config, _, _, _, params = fitted
     tx = loop.optim.optimizer(config.optimizer, 10)
