@@ -6,6 +6,7 @@
 # make mutants  whether small changes of losses, step, metrics, intervals, history are seen: an hour
 # make coverage  the test suite, with the lines and branches of mfp/ that it reaches
 # make reproduce  the README's figures, over five seeds
+# make ablation   what each option of configs/base.toml buys, on validation films: half an hour
 # make audit   known vulnerabilities and licences of what is installed
 # make sbom    a bill of materials of it (CycloneDX), in build/sbom.json
 # make notebooks   run all of notebooks/ in place: a few minutes
@@ -19,7 +20,7 @@ BIN := $(VENV)/bin
 CONFIG ?= configs/base.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help train test notebooks docs soak mutants coverage bench reproduce lint format lock audit sbom clean
+.PHONY: help train test notebooks docs soak mutants coverage bench reproduce ablation lint format lock audit sbom clean
 
 help: ## show this help
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
@@ -66,8 +67,10 @@ bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Ke
 reproduce: $(VENV)/.dev ## the README's figures over five seeds, beside the rivals: two hours
 	$(BIN)/python tests/benchmarks/reproduce.py films
 	$(BIN)/python tests/benchmarks/reproduce.py reviews
-	$(BIN)/python tests/benchmarks/reproduce.py ablation --seeds 1
 	test -z '$(TABLE)' || $(BIN)/python tests/benchmarks/reproduce.py table '$(TABLE)' '$(MEDIA)'
+
+ablation: $(VENV)/.dev ## what each option buys, on validation films: half an hour
+	$(BIN)/python tests/benchmarks/reproduce.py ablation --seeds 1
 
 lint: $(VENV)/.dev ## check style (ruff) and types (mypy)
 	$(BIN)/ruff check mfp tests

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mfp.config import Config
 from mfp.data.batches import FilmArrays
+from mfp.models import kernel as kernel_model
+from mfp.models import trees as trees_model
 from mfp.models.beside import PROCESS, TREES
 from mfp.models.network import Network
 from mfp.training import kernel, trees
 
 MAX_FILMS = 20_000  # more are drawn from evenly
-_FIT = {PROCESS: kernel.process, TREES: trees.grown}
+_ROWS = 2_048  # films read at a time
+# What each reads of films, and how it is fitted to that.
+_FIT = {
+    PROCESS: (kernel_model.features, kernel.process),
+    TREES: (trees_model.features, trees.grown),
+}
 _READ = ("numbers/", "history/", "sets/", "present/", "targets/", "weights/")
 
 
@@ -38,13 +45,29 @@ def fit_beside(
     if not parts:
         return params
     rows = np.unique(np.linspace(0, len(films) - 1, min(len(films), MAX_FILMS)).astype(int))
-    read = {name: y[rows] for name, y in films.columns.items() if name.startswith(_READ)}
+    columns = {name: y[rows] for name, y in films.columns.items() if name.startswith(_READ)}
     names = network.shape.named(network.config.sets.multi_hot)
     found = dict(params)
     for name in parts:
-        fitted = _FIT[name](read, names, network.shape.regressions, config, say)
+        features, fit = _FIT[name]
+        read = _of_all(columns, features, names)
+        fitted = fit(read, columns, network.shape.regressions, config, say)
         found[name] = {
             key: np.broadcast_to(fitted[key], like.shape).astype(np.float32)
             for key, like in params[name].items()
         }
     return found
+
+
+def _of_all(
+    columns: Mapping[str, Any],
+    features: Callable[..., Sequence[Any]],
+    names: Mapping[str, tuple[str, int]],
+) -> list[np.ndarray]:
+    """What is read of all films, some at a time; the last part is of no film but of features."""
+    parts = []
+    for start in range(0, len(next(iter(columns.values()))), _ROWS):
+        batch = {name: column[start : start + _ROWS] for name, column in columns.items()}
+        parts.append([np.asarray(part) for part in features(batch, names)])
+    *of_films, named = zip(*parts, strict=True)
+    return [*(np.concatenate(part) for part in of_films), named[0]]

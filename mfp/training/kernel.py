@@ -12,7 +12,7 @@ films and with the square of the anchors. How far each feature reaches is learne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,8 +29,8 @@ _ROWS = 2_048  # films at a time
 
 
 def process(
+    read: Sequence[np.ndarray],
     films: Mapping[str, Any],
-    names: Mapping[str, tuple[str, int]],
     targets: tuple[str, ...],
     config: Config,
     say: Callable[[str], None],
@@ -38,12 +38,13 @@ def process(
     """The parameters of `kernel.KernelRegression`.
 
     Args:
-      films: inputs, targets and weights of the training films.
-      names: what `kernel.features` takes.
+      read: `kernel.features` of the training films.
+      films: their targets and weights.
       say: told what is solved for; it takes half a minute.
     """
     of = config.model.kernel
-    values, present, named = _features(films, names)
+    values, present, named = read
+    values = values.astype(np.float64)
     center, scale = values.mean(axis=0), _scale(values, named)
     x = np.asarray(kernel.standardised(values, present, center, scale), np.float64)
     fitted: dict[str, Any] = {"center": center, "scale": scale}
@@ -67,18 +68,6 @@ def process(
         fitted[f"{target}_slope"] = reach.linear**2 * (solved @ anchors)
         fitted[f"{target}_reach"] = reach.smooth
     return fitted
-
-
-def _features(
-    films: Mapping[str, Any], names: Mapping[str, tuple[str, int]]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`kernel.features` of all films, float64."""
-    parts = []
-    for start in range(0, len(next(iter(films.values()))), _ROWS):
-        batch = {name: column[start : start + _ROWS] for name, column in films.items()}
-        parts.append([np.asarray(part) for part in kernel.features(batch, names)])
-    values, present, named = zip(*parts, strict=True)
-    return np.concatenate(values).astype(np.float64), np.concatenate(present), named[0]
 
 
 def _scale(values_NxF: np.ndarray, named_F: np.ndarray) -> np.ndarray:

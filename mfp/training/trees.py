@@ -14,7 +14,7 @@ Letters: N films, F features, T trees, D depth, L = 2^D leaves, C thresholds of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +24,6 @@ from mfp.models import trees
 
 _THRESHOLDS = 63  # of a feature, at most
 _BINS = _THRESHOLDS + 1  # that they part its films into
-_ROWS = 2_048  # films at a time
 _RARE = 5  # fewer films teach nothing
 
 
@@ -38,8 +37,8 @@ class Trees(NamedTuple):
 
 
 def grown(
+    read: Sequence[np.ndarray],
     films: Mapping[str, Any],
-    names: Mapping[str, tuple[str, int]],
     targets: tuple[str, ...],
     config: Config,
     say: Callable[[str], None],
@@ -47,19 +46,13 @@ def grown(
     """The parameters of `trees.TreesRegression`.
 
     Args:
-      films: inputs, targets and weights of the training films.
-      names: what `trees.features` takes.
+      read: `trees.features` of the training films.
+      films: their targets and weights.
       say: told what is grown; it takes up to half a minute.
     """
-    parts = []
-    for start in range(0, len(next(iter(films.values()))), _ROWS):
-        batch = {name: column[start : start + _ROWS] for name, column in films.items()}
-        parts.append([np.asarray(part) for part in trees.features(batch, names)])
-    values, told, present, named = zip(*parts, strict=True)
-    columns = [np.concatenate(column) for column in (values, told, present)]
-    read = trees.Read(columns[0], columns[1], columns[2], named[0])
-    unknown, absent = stand_ins(read)
-    x = np.asarray(trees.filled(read, unknown, absent))
+    of_films = trees.Read(*read)
+    unknown, absent = stand_ins(of_films)
+    x = np.asarray(trees.filled(of_films, unknown, absent))
     fitted: dict[str, Any] = {"unknown": unknown, "absent": absent}
     for target in targets:
         say(f"growing the trees beside the network: {target}")

@@ -32,10 +32,13 @@ SCORES = (
     ("rating", "rmse", "rating RMSE"),
     ("revenue", "r2", "log10 box office R2"),
     ("revenue", "rmse", "log10 box office RMSE"),
+    ("revenue", "rmsle", "box office RMSLE"),
+    ("revenue", "within_factor_two", "box office within a factor of two"),
     ("hit", "auc", "hit AUC"),
     ("sentiment", "accuracy", "sentiment accuracy"),
     ("sentiment", "auc", "sentiment AUC"),
 )
+BY_OPTION = (("rating", "r2"), ("revenue", "r2"), ("hit", "auc"))
 EARLY = (
     "data.split.train_until=2004-12-31",
     "data.split.validation_until=2009-12-31",
@@ -131,6 +134,23 @@ def show(reports: Sequence[Mapping[str, Any]]) -> None:
             theirs = spread(r["baselines"][rival][target][metric] for r in reports)
             found = [_difference(report, target, rival, metric) for report in reports]
             click.echo(f"  {rival:26s}{theirs}{_against([f for f in found if f])}")
+            if metric == "r2" and (level := _bias_removed(reports, target, rival)):
+                click.echo(f"    {'bias of both removed':50s}{level}")
+        frozen = [report.get("test_with_frozen_histories", {}).get(target) for report in reports]
+        if metric in ("r2", "auc") and all(frozen):
+            click.echo(f"  {'network, frozen histories':26s}{spread(f[metric] for f in frozen)}")
+    for target in ("rating", "revenue"):
+        shares = [report.get("intervals", {}).get(target, {}).get("test") for report in reports]
+        if all(shares):
+            covered = spread(share["coverage"] for share in shares)
+            click.echo(
+                f"{target}: {reports[0]['intervals']['level']:.0%} intervals cover {covered.strip()}"
+            )
+
+
+def _bias_removed(reports: Sequence[Mapping[str, Any]], target: str, rival: str) -> str:
+    found = [_difference(report, target, rival, "r2_without_bias") for report in reports]
+    return _against([f for f in found if f])
 
 
 def _difference(report: Mapping[str, Any], target: str, rival: str, metric: str) -> Any:
@@ -229,8 +249,8 @@ def ablation(count: int, jobs: int) -> None:
         for seed in range(count):
             run = RUNS / f"ablation-{_folder(name)}-{seed}"
             found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["validation"]
-            for target, metric, _ in SCORES:
-                if metric in found.get(target, {}) and metric != "rmse":
+            for target, metric in BY_OPTION:
+                if metric in found.get(target, {}):
                     scores.setdefault(f"{target} {metric}", []).append(found[target][metric])
         means = {key: float(np.mean(values)) for key, values in scores.items()}
         shipped = shipped or means

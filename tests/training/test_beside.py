@@ -185,6 +185,16 @@ def test_devices_change_nothing(fitted):
             np.testing.assert_allclose(others[target], y, rtol=1e-5, atol=1e-5)
 
 
+def test_films_are_read_some_at_a_time(fitted, monkeypatch):
+    config, spec, splits, network, params = fitted
+    monkeypatch.setattr("mfp.training.beside._ROWS", 64)  # of 200
+    begun = assemble.init_params(network, spec, 0)
+    found = fit_beside(begun, network, splits["train"], config)
+    for part in beside.PARTS:
+        for key, y in params[part].items():
+            np.testing.assert_array_equal(found[part][key], y)
+
+
 def test_members_share_one_of_each(fitted):
     config, spec, splits, network, params = fitted
     several = assemble.init_params(network, spec, 0, 3)

@@ -174,19 +174,20 @@ def eighty():
     }
 
 
+def grown(films, config):
+    """The parameters of trees that predict the rating from numbers."""
+    return training.grown(trees.features(films, {}), films, ("rating",), config, lambda text: None)
+
+
 def test_films_whose_target_is_not_known_grow_nothing():
     films = eighty()
     films["weights/rating"][40:] = 0
     config = Config(seed=3, model=ModelConfig(trees=of(count=5, depth=2, films=0.5)))
     known = {name: y[:40] for name, y in films.items()}
-    whole, found = (
-        training.grown(part, {}, ("rating",), config, lambda text: None) for part in (films, known)
-    )
+    whole, found = (grown(part, config) for part in (films, known))
     for name in (name for name in found if name.startswith("rating_")):
         np.testing.assert_array_equal(whole[name], found[name])
-    other = training.grown(
-        known, {}, ("rating",), dataclasses.replace(config, seed=4), lambda text: None
-    )
+    other = grown(known, dataclasses.replace(config, seed=4))
     assert (other["rating_feature"] != found["rating_feature"]).any()
 
 
@@ -196,14 +197,14 @@ def test_the_network_fills_in_as_the_trees_were_grown():
     x = np.where(films["numbers/known"] > 0, films["numbers/values"], trees.UNKNOWN)
     films["targets/rating"] = (x[:, 0] + np.sign(x[:, 1]) * (x[:, 0] > -5)).clip(-3, 3)
     config = Config(model=ModelConfig(trees=of(count=9, depth=2)))
-    params = training.grown(films, {}, ("rating",), config, lambda text: None)
+    params = grown(films, config)
     module = trees.TreesRegression(config.model.trees, ("rating",))
     films["present/numbers"][60:] = 0
     x[60:] = np.nanmedian(np.where(x > trees.UNKNOWN, x, np.nan), axis=0)
     found = module.apply({"params": params}, trees.features(films, {}))["rating"]
     keys = ("feature", "threshold", "leaves", "constant")
-    grown = training.Trees(*(params[f"rating_{key}"] for key in keys))
-    np.testing.assert_allclose(found, [says(film, grown) for film in x], atol=1e-5)
+    of_rating = training.Trees(*(params[f"rating_{key}"] for key in keys))
+    np.testing.assert_allclose(found, [says(film, of_rating) for film in x], atol=1e-5)
     assert np.std(found[:30]) > 0.01 < abs(found[60] - np.mean(found))
 
 
