@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,12 +19,15 @@ from mfp.training import kernel, trees
 
 MAX_FILMS = 20_000  # more are drawn from evenly
 _ROWS = 2_048  # films read at a time
-# What each reads of films, and how it is fitted to that.
+# The section of the model's config, what is read of films, and how that is fitted to.
 _FIT = {
-    PROCESS: (kernel_model.features, kernel.process),
-    TREES: (trees_model.features, trees.grown),
+    PROCESS: ("kernel", kernel_model.features, kernel.process),
+    TREES: ("trees", trees_model.features, trees.grown),
 }
 _READ = ("numbers/", "history/", "sets/", "present/", "targets/", "weights/")
+# Of each part what it was fitted to last, and what came of it: the trials of a study differ in what
+# is trained by gradients, rarely in this, which takes longer than their first epochs.
+_last: dict[str, tuple[str, dict[str, Any]]] = {}
 
 
 def fit_beside(
@@ -49,14 +54,27 @@ def fit_beside(
     names = network.shape.named(network.config.sets.multi_hot)
     found = dict(params)
     for name in parts:
-        features, fit = _FIT[name]
-        read = _of_all(columns, features, names)
-        fitted = fit(read, columns, network.shape.regressions, config, say)
+        section, features, fit = _FIT[name]
+        of = dataclasses.replace(getattr(config.model, section), share=0.0)
+        fitted_to = _digest((names, network.shape.regressions, of, config.seed), columns)
+        known, fitted = _last.get(name, ("", {}))
+        if known != fitted_to:
+            read = _of_all(columns, features, names)
+            fitted = fit(read, columns, network.shape.regressions, config, say)
+            _last[name] = fitted_to, fitted
         found[name] = {
             key: np.broadcast_to(fitted[key], like.shape).astype(np.float32)
             for key, like in params[name].items()
         }
     return found
+
+
+def _digest(of: tuple[Any, ...], columns: Mapping[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(repr(of).encode())
+    for name, y in columns.items():
+        digest.update(f"{name} {y.dtype} {y.shape}".encode())
+        digest.update(np.ascontiguousarray(y).tobytes())
+    return digest.hexdigest()
 
 
 def _of_all(

@@ -142,10 +142,9 @@ def show(reports: Sequence[Mapping[str, Any]]) -> None:
     for target in ("rating", "revenue"):
         shares = [report.get("intervals", {}).get(target, {}).get("test") for report in reports]
         if all(shares):
-            covered = spread(share["coverage"] for share in shares)
-            click.echo(
-                f"{target}: {reports[0]['intervals']['level']:.0%} intervals cover {covered.strip()}"
-            )
+            covered = spread(share["coverage"] for share in shares).strip()
+            level = reports[0]["intervals"]["level"]
+            click.echo(f"{target}: {level:.0%} intervals cover {covered}")
 
 
 def _bias_removed(reports: Sequence[Mapping[str, Any]], target: str, rival: str) -> str:

@@ -15,6 +15,7 @@ from mfp.data.fit import fit
 from mfp.models import beside, kernel, trees
 from mfp.models.beside import PROCESS, TREES
 from mfp.training import assemble, loop
+from mfp.training import beside as training
 from mfp.training.beside import fit_beside
 from mfp.training.evaluate import Evaluator
 from mfp.training.run import RunFolder
@@ -37,6 +38,11 @@ def begin(config, few):
     network = assemble.build_network(config, spec)
     params = assemble.init_params(network, spec, 0)
     return config, spec, splits, network, fit_beside(params, network, splits["train"], config)
+
+
+@pytest.fixture(autouse=True)
+def nothing_fitted_before(monkeypatch):
+    monkeypatch.setattr(training, "_last", {})
 
 
 @pytest.fixture(scope="module")
@@ -187,12 +193,54 @@ def test_devices_change_nothing(fitted):
 
 def test_films_are_read_some_at_a_time(fitted, monkeypatch):
     config, spec, splits, network, params = fitted
-    monkeypatch.setattr("mfp.training.beside._ROWS", 64)  # of 200
+    monkeypatch.setattr(training, "_ROWS", 64)  # of 200
     begun = assemble.init_params(network, spec, 0)
     found = fit_beside(begun, network, splits["train"], config)
     for part in beside.PARTS:
         for key, y in params[part].items():
             np.testing.assert_array_equal(found[part][key], y)
+
+
+@pytest.mark.parametrize(
+    ("changes", "again"),
+    [
+        ({"optimizer.learning_rate": 0.1, "model.fusion.hidden": [4]}, []),
+        ({"model.kernel.share": 0.2, "model.trees.share": 0.1}, []),
+        ({"model.kernel.noise": 0.5}, [PROCESS]),
+        ({"model.trees.l2": 1.0}, [TREES]),
+        ({"seed": 1}, [PROCESS, TREES]),
+    ],
+)
+def test_what_is_fitted_to_the_same_is_not_fitted_again(fitted, monkeypatch, changes, again):
+    """By the trials of a study."""
+    config, spec, splits, network, _ = fitted
+    other = configs.with_values(config, changes, "x")
+    begun = assemble.init_params(network, spec, 0)
+    alone = fit_beside(begun, network, splits["train"], other)
+    monkeypatch.setattr(training, "_last", {})
+    fit_beside(begun, network, splits["train"], config)
+    done = []
+    for part, (section, features, how) in training._FIT.items():
+
+        def watched(*args, part=part, how=how):
+            done.append(part)
+            return how(*args)
+
+        monkeypatch.setitem(training._FIT, part, (section, features, watched))
+    found = fit_beside(begun, network, splits["train"], other)
+    assert done == again
+    for part in beside.PARTS:
+        for key, y in alone[part].items():
+            np.testing.assert_array_equal(found[part][key], y)
+
+
+def test_other_films_are_fitted_to_anew(fitted):
+    config, spec, splits, network, params = fitted
+    begun = assemble.init_params(network, spec, 0)
+    for films in ("train", "validation"):
+        found = fit_beside(begun, network, splits[films], config)
+    for part in beside.PARTS:
+        assert any((found[part][key] != y).any() for key, y in params[part].items())
 
 
 def test_members_share_one_of_each(fitted):
