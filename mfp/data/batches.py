@@ -135,6 +135,12 @@ def recency(year: np.ndarray, newest: float, half_life: float) -> np.ndarray:
     return np.exp2(-age / half_life).astype(np.float32)
 
 
+def newest_year(films: FilmArrays) -> float:
+    """Of release; 0 where no film tells it."""
+    years = films.facts["release_year"]
+    return float(np.max(years, where=~np.isnan(years), initial=0.0))
+
+
 def long_texts(shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """The texts whose padding costs time, at least half as long as the longest.
 
@@ -302,8 +308,7 @@ class TrainingBatches:
         self._films, self._size, self._seed, self._buckets = films, batch_size, seed, buckets
         self._share, self._half_life = share, half_life
         if half_life:
-            years = films.facts["release_year"]
-            self._newest = float(np.max(years, where=~np.isnan(years), initial=0.0))
+            self._newest = newest_year(films)
         self.per_epoch = -(-len(films) // batch_size)
         self._window = _WINDOW if buckets > 1 and films.long_texts else 1
         self._last: tuple[tuple[int, int], list[np.ndarray]] = ((-1, -1), [])

@@ -29,7 +29,7 @@ class MemberDense(nn.Module):
     """s_k * ((r_k * x) W) + b_k of every member k: a matrix for all, vectors for each.
 
     Adapters and biases are no weights: they are neither decayed nor penalised
-    (training/penalties.py).
+    (training/groups.py).
     """
 
     features: int

@@ -188,7 +188,8 @@ def verdict_on_baselines(report: Mapping[str, Any]) -> str:
             lost.append(f"{' '.join(label.split())} ({best} {rivals[best]:.3f}, ours {ours:.3f})")
     if not lost:
         return "The network is ahead of every baseline on every metric."
-    return f"A baseline beats the network on {len(lost)} metrics: {'; '.join(lost)}."
+    metrics = f"{len(lost)} metric{'s' if len(lost) > 1 else ''}"
+    return f"A baseline beats the network on {metrics}: {'; '.join(lost)}."
 
 
 def forecast_table(forecasts: Iterable[Forecast], language: Language = ENGLISH) -> Table:

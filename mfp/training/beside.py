@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mfp.config import Config
-from mfp.data.batches import FilmArrays
+from mfp.data.batches import FilmArrays, newest_year, recency
 from mfp.models import kernel as kernel_model
 from mfp.models import trees as trees_model
 from mfp.models.beside import PROCESS, TREES
@@ -51,6 +51,10 @@ def fit_beside(
         return params
     rows = np.unique(np.linspace(0, len(films) - 1, min(len(films), MAX_FILMS)).astype(int))
     columns = {name: y[rows] for name, y in films.columns.items() if name.startswith(_READ)}
+    if half_life := config.train.recency_half_life_years:
+        years, newest = films.facts["release_year"][rows], newest_year(films)
+        factor = recency(years, newest, half_life)
+        columns |= {name: y * factor for name, y in columns.items() if name.startswith("weights/")}
     names = network.shape.named(network.config.sets.multi_hot)
     found = dict(params)
     for name in parts:

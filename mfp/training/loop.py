@@ -41,7 +41,7 @@ from mfp.training.finite import TrainingError
 from mfp.training.memory import Memory
 from mfp.training.meter import Meter
 from mfp.training.naive_bayes import start_from_naive_bayes
-from mfp.training.parallel import Runner, Wish, compilations, on_host
+from mfp.training.parallel import Runner, Wish, compilations, of_the_first, on_host
 from mfp.training.processes import ALONE, Processes
 from mfp.training.profiler import Profiler
 from mfp.training.run import RunFolder, write_json
@@ -149,6 +149,7 @@ def _train(
     params = start_from_naive_bayes(params, spec, splits["train"], config)
     if not checkpoint_files.steps_in(run.checkpoints):  # which hold it
         params = fit_beside(params, network, splits["train"], config, progress.say)
+        params |= of_the_first(groups.held(params))
     params = assemble.with_uncertainty(params, config, spec)
     state = init_state(params, tx, config.train.ensemble)
     key = runner.place_key(jax.random.key(config.seed))

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import NamedSharding, PartitionSpec
 
 from mfp.config import ConfigError, ParallelConfig
@@ -250,6 +251,16 @@ def compile_evaluation(apply: Callable[..., Any]) -> Callable[..., Any]:
 def on_host(tree: Any) -> Any:
     """NumPy copies of device arrays."""
     return jax.device_get(tree)
+
+
+def of_the_first(tree: Any) -> Any:
+    """Host arrays as process 0 computed them, in all processes.
+
+    NumPy's last bits hang on the machine, and replicas that differ would go unseen.
+    """
+    if jax.process_count() == 1:
+        return tree
+    return on_host(multihost_utils.broadcast_one_to_all(tree))
 
 
 def to_device(tree: Any) -> Any:

@@ -210,7 +210,8 @@ def evaluate_run(
         if "intervals" in report:
             report["intervals"]["calibrated_by"] = "first"
     hits = trained.splits["train"].truth.get("hit", np.zeros(1))
-    slices = served.slices_of(dataset.splits["test"], served.directors_of(dataset.splits["train"]))
+    directors = served.directors_of(dataset.of_run(config.train).splits["train"])
+    slices = served.slices_of(dataset.splits["test"], directors)
     report["served"] = served.report(
         test.truth, served_outputs, points, float(np.nanmean(hits)), slices
     )

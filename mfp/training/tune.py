@@ -169,6 +169,7 @@ class Study:
                     with self._alone():
                         self._retry_dead(progress)
                         if self._taken() >= trials:
+                            self._write_best()  # a process may have died before it did
                             return
                         trial = self._ask()
                         run = self._run_folder(trial.user_attrs, trial.number)
@@ -253,9 +254,8 @@ class Study:
                 if pruned:
                     trial.set_user_attr("reason", pruned)
                 self._study.tell(trial, state=TrialState.PRUNED)
+            self._write_best()
             best = self._best_value()
-            if best is not None:
-                write_text(self.folder / "best.toml", self._best_toml())
         value = None if math.isnan(watch.value) else watch.value
         progress.ended(self.done, trial.number, value, watch.epoch, pruned, best)
 
@@ -290,6 +290,10 @@ class Study:
             return None
         found = space.applied(self.config, space.decode(self.space, best.params))
         return dataclasses.replace(found, name=f"{self.config.name}-best")
+
+    def _write_best(self) -> None:
+        if self._best() is not None:
+            write_text(self.folder / "best.toml", self._best_toml())
 
     def _best_toml(self) -> str:
         best, config = self._best(), self.best_config()

@@ -44,34 +44,55 @@ EARLY = (
     "data.split.validation_until=2009-12-31",
     "data.split.test_until=2010-12-31",
 )
-# Each is the shipped config but for one thing.
-ABLATION: Mapping[str, Sequence[str]] = {
-    "as shipped": (),
-    "no joint effects": ("features.history.joint=0",),
-    "no track records at all": ("features.history.fields=[]",),
-    "outcomes as they are, not stationary": ("features.history.stationary=false",),
-    "people in any role too": ("features.history.any_role=true",),
-    "genres and countries only embedded": ("model.sets.multi_hot=[]",),
-    "no people by name": ("features.sets.people=[]",),
-    "plain numbers": ("model.numbers.embedding=plain",),
-    "piecewise-linear numbers": ("model.numbers.embedding=piecewise",),
-    "a perceptron of the numbers": ("model.numbers.hidden=64",),
-    "no unknown-token dropout": ("model.sets.unknown_dropout=0",),
-    "no boosted trees": ("model.trees.share=0", "model.kernel.share=0.5"),
-    "no Gaussian process": ("model.trees.share=0.5", "model.kernel.share=0"),
-    "the network alone": ("model.trees.share=0", "model.kernel.share=0"),
-    "the Gaussian process alone": ("model.trees.share=0", "model.kernel.share=1"),
-    "the boosted trees alone": ("model.trees.share=1", "model.kernel.share=0"),
-    "TabM of 8": ("model.fusion.members=8",),
-    "deep ensemble of 4": ("train.ensemble=4",),
-    "no parameter averaging": ("optimizer.ema=0",),
-    "L1 of 1e-5": ("optimizer.l1=1e-5",),
-    "L2 of 1e-4": ("optimizer.l2=1e-4",),
-    "label smoothing 0.1": ("targets.hit.label_smoothing=0.1",),
-    "stochastic depth 0.2": ("model.fusion.residual=2", "model.fusion.stochastic_depth=0.2"),
-    "recent films weigh more (20 years)": ("train.recency_half_life_years=20",),
-    "losses weighed by uncertainty": ("targets.weighting=uncertainty",),
-    "rating alone": ("targets.revenue.loss_weight=0", "targets.hit.loss_weight=0"),
+# Of each table what all its rows have, then what each changes. Process and trees say 70 % of a
+# regression: what is of the network is judged without them.
+ALONE = ("model.trees.share=0", "model.kernel.share=0")
+ABLATION: Mapping[str, tuple[Sequence[str], Mapping[str, Sequence[str]]]] = {
+    "as shipped": (
+        (),
+        {
+            "no joint effects": ("features.history.joint=0",),
+            "no track records at all": ("features.history.fields=[]",),
+            "outcomes as they are, not stationary": ("features.history.stationary=false",),
+            "people in any role too": ("features.history.any_role=true",),
+            "genres and countries only embedded": ("model.sets.multi_hot=[]",),
+            "no boosted trees": ("model.trees.share=0", "model.kernel.share=0.5"),
+            "no Gaussian process": ("model.trees.share=0.5", "model.kernel.share=0"),
+            "the network alone": ALONE,
+            "the Gaussian process alone": ("model.trees.share=0", "model.kernel.share=1"),
+            "the boosted trees alone": ("model.trees.share=1", "model.kernel.share=0"),
+            "recent films weigh more (20 years)": ("train.recency_half_life_years=20",),
+        },
+    ),
+    "the network alone": (
+        ALONE,
+        {
+            "no joint effects": ("features.history.joint=0",),
+            "genres and countries only embedded": ("model.sets.multi_hot=[]",),
+            "no people by name": ("features.sets.people=[]",),
+            "plain numbers": ("model.numbers.embedding=plain",),
+            "piecewise-linear numbers": ("model.numbers.embedding=piecewise",),
+            "a perceptron of the numbers": ("model.numbers.hidden=64",),
+            "no unknown-token dropout": ("model.sets.unknown_dropout=0",),
+            "no dropout of names": ("model.sets.dropout=0",),
+            "no dropout of the fused vector": ("model.fusion.dropout=0",),
+            "TabM of 8": ("model.fusion.members=8",),
+            "BatchEnsemble of 8": ("model.fusion.members=8", "model.fusion.ensemble=batch"),
+            "deep ensemble of 4": ("train.ensemble=4",),
+            "no parameter averaging": ("optimizer.ema=0",),
+            "L1 of 1e-5": ("optimizer.l1=1e-5",),
+            "L2 of 1e-4": ("optimizer.l2=1e-4",),
+            "ten times the decay for names": ("optimizer.weight_decay_groups.table_=10",),
+            "label smoothing 0.1": ("targets.hit.label_smoothing=0.1",),
+            "stochastic depth 0.2": (
+                "model.fusion.residual=2",
+                "model.fusion.stochastic_depth=0.2",
+            ),
+            "recent films weigh more (20 years)": ("train.recency_half_life_years=20",),
+            "losses weighed by uncertainty": ("targets.weighting=uncertainty",),
+            "rating alone": ("targets.revenue.loss_weight=0", "targets.hit.loss_weight=0"),
+        },
+    ),
 }
 
 
@@ -232,30 +253,47 @@ def reviews(count: int, jobs: int) -> None:
 @_JOBS
 def ablation(count: int, jobs: int) -> None:
     """What each option buys, on films of 2005-2009, trained on those before."""
-    click.echo(f"validation films of 2005-2009, mean of {count} seeds; change from as shipped\n")
-    click.echo(f"{'':36s} rating R2          log10 box office R2     hit AUC")
-    shipped: dict[str, float] = {}
-    of_runs = {
-        f"ablation-{_folder(name)}-{seed}": [
-            part for key in (*EARLY, *overrides, setting) for part in ("--set", key)
-        ]
-        for name, overrides in ABLATION.items()
-        for seed, setting in seeds(count)
+    rows = {
+        base: {base: common} | {name: (*common, *options) for name, options in changes.items()}
+        for base, (common, changes) in ABLATION.items()
     }
-    train_all(of_runs, jobs)
-    for name in ABLATION:
-        scores: dict[str, list[float]] = {}
-        for seed in range(count):
-            run = RUNS / f"ablation-{_folder(name)}-{seed}"
-            found = json.loads((run / "metrics.json").read_text(encoding="utf-8"))["validation"]
-            for target, metric in BY_OPTION:
-                if metric in found.get(target, {}):
-                    scores.setdefault(f"{target} {metric}", []).append(found[target][metric])
-        means = {key: float(np.mean(values)) for key, values in scores.items()}
-        shipped = shipped or means
-        cells = [f"{means[k]:.3f} ({means[k] - shipped[k]:+.3f})" if k in means else "-"
-                 for k in shipped]  # fmt: skip
-        click.echo(f"{name:36s} " + "".join(f"{cell:22s}" for cell in cells))
+    runs = {
+        (base, name, seed): f"ablation-{_folder(base)}-{_folder(name)}-{seed}"
+        for base, options in rows.items()
+        for name in options
+        for seed, _ in seeds(count)
+    }
+    train_all(
+        {
+            run: [part for key in (*EARLY, *rows[base][name], f"seed={seed}")
+                  for part in ("--set", key)]
+            for (base, name, seed), run in runs.items()
+        },
+        jobs,
+    )  # fmt: skip
+    of_seeds = "seed 0" if count == 1 else f"mean of {count} seeds"
+    click.echo(
+        f"validation films of 2005-2009, {of_seeds}; in brackets the change from the first row"
+    )
+    for base, options in rows.items():
+        click.echo(f"\n{'':36s} rating R2             log10 box office R2   hit AUC")
+        first: dict[str, float] = {}
+        for name in options:
+            means = _means([RUNS / runs[base, name, seed] for seed, _ in seeds(count)])
+            first = first or means
+            cells = [f"{means[k]:.3f} ({means[k] - first[k]:+.3f})" if k in means else "-"
+                     for k in first]  # fmt: skip
+            click.echo(f"{name:36s} {''.join(f'{cell:22s}' for cell in cells)}".rstrip())
+
+
+def _means(runs: Sequence[Path]) -> dict[str, float]:
+    """{target and metric: mean over the runs}, on validation films."""
+    reports = [json.loads((run / "metrics.json").read_text(encoding="utf-8")) for run in runs]
+    return {
+        f"{target} {metric}": float(np.mean([r["validation"][target][metric] for r in reports]))
+        for target, metric in BY_OPTION
+        if all(metric in r["validation"].get(target, {}) for r in reports)
+    }
 
 
 if __name__ == "__main__":

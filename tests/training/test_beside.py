@@ -234,6 +234,28 @@ def test_what_is_fitted_to_the_same_is_not_fitted_again(fitted, monkeypatch, cha
             np.testing.assert_array_equal(found[part][key], y)
 
 
+def test_recent_films_weigh_more_there_too(fitted):
+    config, spec, splits, network, params = fitted
+    begun = assemble.init_params(network, spec, 0)
+    films = splits["train"]
+    recent = dataclasses.replace(
+        config, train=dataclasses.replace(config.train, recency_half_life_years=5.0)
+    )
+    found = fit_beside(begun, network, films, recent)
+    years = films.facts["release_year"]
+    assert len(np.unique(years)) > 3
+    weight = np.exp2((years - years.max()) / 5)
+    columns = {
+        name: y * (weight if name.startswith("weights/") else 1)
+        for name, y in films.columns.items()
+    }
+    by_hand = fit_beside(begun, network, dataclasses.replace(films, columns=columns), config)
+    for part in beside.PARTS:
+        for key, y in by_hand[part].items():
+            np.testing.assert_allclose(found[part][key], y, rtol=1e-4, atol=1e-5)
+        assert any((found[part][key] != y).any() for key, y in params[part].items())
+
+
 def test_other_films_are_fitted_to_anew(fitted):
     config, spec, splits, network, params = fitted
     begun = assemble.init_params(network, spec, 0)

@@ -92,6 +92,21 @@ def test_it_is_reported_beside_the_first_on_test_films_alone(few, first, final):
     assert json.loads(folder.metrics_file.read_text())["first"] == report["first"]
 
 
+def test_a_director_of_a_validation_film_is_no_debut_to_it(few, final, monkeypatch):
+    folder, config, trained = final
+    seen = {}
+    sliced = session.served.slices_of
+    monkeypatch.setattr(
+        session.served,
+        "slices_of",
+        lambda films, directors: seen.update(found=directors) or sliced(films, directors),
+    )
+    session.evaluate_run(folder, config, few, trained, Watched(), save=False)
+    both = [*few.splits["train"], *few.splits["validation"]]
+    assert seen["found"] == session.served.directors_of(both)
+    assert seen["found"] > session.served.directors_of(few.splits["train"])
+
+
 def test_its_intervals_do_not_read_the_fused_vector(first, final):
     _, _, trained = final
     values = json.loads(final[0].calibration_file.read_text())

@@ -399,6 +399,15 @@ def test_importances_name_what_mattered(quick, searched, seen, base):
     assert shares[RATE] > 0.7
 
 
+def test_the_best_is_written_though_the_process_that_found_it_died(quick, searched, seen, base):
+    study, _ = searching(searched, base, seen, 2)
+    best = study.folder / "best.toml"
+    before = best.read_text()
+    best.unlink()
+    searching(searched, base, seen, 2)
+    assert best.read_text() == before
+
+
 def test_a_folder_that_an_earlier_study_left_is_begun_anew(quick, searched, seen, base):
     first, _ = searching(searched, base, seen, 1, keep=True)
     (first.folder / "study.db").unlink()
