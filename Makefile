@@ -64,7 +64,7 @@ bench: $(VENV)/.bench ## measure train step and prediction beside PyTorch and Ke
 	$(BIN)/python tests/benchmarks/prediction.py
 
 # With a table of one's own: make reproduce TABLE=films.csv MEDIA=media
-reproduce: $(VENV)/.dev ## the README's figures over five seeds, beside the rivals: two hours
+reproduce: $(VENV)/.dev ## the README's figures over five seeds, beside the rivals: an hour and a half
 	$(BIN)/python tests/benchmarks/reproduce.py films
 	$(BIN)/python tests/benchmarks/reproduce.py reviews
 	test -z '$(TABLE)' || $(BIN)/python tests/benchmarks/reproduce.py table '$(TABLE)' '$(MEDIA)'
